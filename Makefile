@@ -1,0 +1,69 @@
+# make help lists the targets. Go, git and make are enough for all of them;
+# what else the tests can use is said by make test.
+
+GO ?= go
+FUZZTIME ?= 10s
+# LIVES is how many simulated lives of a thread make test-all runs.
+LIVES ?= 1000000
+# TESTFLAGS are further flags of go test, such as -run=TestLives or -count=1.
+TESTFLAGS ?=
+
+GO_WANTED := $(shell sed -n 's/^go //p' go.work)
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
+PROGRAMS := $(patsubst %/main.go,./%,$(wildcard services/*/main.go))
+STATICCHECK := bin/tools/staticcheck
+
+.DEFAULT_GOAL := help
+.PHONY: help build test test-all demo check lint fmt tidy bench fuzz clean need-go
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+build: need-go ## build the programs into bin/
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '-X autotag/pkg/buildinfo.version=$(VERSION)' -o bin/ $(PROGRAMS)
+
+test: need-go ## run all tests; starts nothing but what they need
+	@GO='$(GO)' .ci/test $(TESTFLAGS)
+
+test-all: test ## run all tests and the long ones (about an hour)
+	$(GO) test ./services/tagger/internal/tagging -run TestLives -timeout 4h -args -lives $(LIVES)
+	E2E_LONG=1 $(GO) test ./services/e2e -count 1 -timeout 4h
+	@GO='$(GO)' .ci/fuzz 1m
+
+demo: build ## play simulated chats and watch them being tagged; ends by itself
+	bin/standalone --demo
+
+check: lint ## check the formatting, the code, the modules and who imports what
+	@GO='$(GO)' .ci/modules
+	@GO='$(GO)' .ci/imports
+
+lint: need-go $(STATICCHECK) ## check the formatting and the code
+	@files=$$("$$($(GO) env GOROOT)/bin/gofmt" -l pkg services); test -z "$$files" || { echo "not formatted (make fmt does it):" $$files >&2; exit 1; }
+	$(GO) vet work
+	$(STATICCHECK) work
+
+$(STATICCHECK): .ci/tools/go.mod .ci/tools/go.sum | need-go
+	cd .ci/tools && GOWORK=off GOBIN='$(CURDIR)/bin/tools' $(GO) install honnef.co/go/tools/cmd/staticcheck
+	@touch $@
+
+fmt: need-go ## format the code
+	@"$$($(GO) env GOROOT)/bin/gofmt" -w pkg services
+
+tidy: need-go ## bring go.mod, go.sum and go.work.sum in order
+	@GO='$(GO)' .ci/modules tidy
+
+bench: need-go ## run the benchmarks
+	$(GO) test -run '^$$' -bench . -benchmem $(TESTFLAGS) work
+
+fuzz: need-go ## run every fuzz test in turn, each for FUZZTIME=10s
+	@GO='$(GO)' .ci/fuzz $(FUZZTIME)
+
+clean: ## remove what was built
+	rm -rf bin coverage.out
+
+need-go:
+	@command -v $(GO) >/dev/null || { echo "Go is missing: install Go $(GO_WANTED) or newer, see https://go.dev/dl" >&2; exit 1; }
+	@$(GO) env GOVERSION 2>/dev/null | awk -v wanted='$(GO_WANTED)' ' \
+		{ split($$NF, have, "."); split(wanted, need, "."); sub(/.*go/, "", have[1]) } \
+		END { if (NR && (have[1] + 0 > need[1] + 0 || have[1] + 0 == need[1] + 0 && have[2] + 0 >= need[2] + 0)) exit; \
+		print "Go is too old: install Go " wanted " or newer, see https://go.dev/dl" > "/dev/stderr"; exit 1 }'

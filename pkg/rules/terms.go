@@ -1,0 +1,426 @@
+package rules
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"regexp/syntax"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	yaml "go.yaml.in/yaml/v3"
+)
+
+// foldOption is a case: or accents: option.
+type foldOption int
+
+const (
+	inherited foldOption = iota
+	folded
+	exact
+)
+
+// spec is a term as it is written, before defaults are filled in.
+type spec struct {
+	kind                  Kind
+	text                  string
+	any, all, none        []*spec
+	caseFold, accentsFold foldOption
+	min                   int // 0: not given
+	minAt                 place
+	window
+	at place
+}
+
+// window is a first: or last: option; both 0 when there is none.
+type window struct {
+	first, last int
+	windowAt    place
+}
+
+func (w window) size() int { return max(w.first, w.last) }
+
+func (w window) String() string {
+	if w.first > 0 {
+		return fmt.Sprintf("first: %d", w.first)
+	}
+	return fmt.Sprintf("last: %d", w.last)
+}
+
+// terms reads a list of terms. Terms at fault are left out.
+func (r *reader) terms(n *yaml.Node, what string, refs *[]*spec) []*spec {
+	items := r.items(n, what, "refund")
+	specs := make([]*spec, 0, len(items))
+	seen := make(map[look]place, len(items))
+	for _, item := range items {
+		s := r.term(resolve(item), refs)
+		if s == nil {
+			continue
+		}
+		specs = append(specs, s)
+		if key := s.look(); s.kind != Group {
+			if at, twice := seen[key]; twice {
+				r.warn(later(at, s.at), "%s is in this list twice; line %d has it too", s.label(), min(at.line, s.at.line))
+				continue
+			}
+			seen[key] = s.at
+		}
+	}
+	return specs
+}
+
+// look is what terms that are no groups have in common when they are the same.
+type look struct {
+	kind                  Kind
+	text                  string
+	caseFold, accentsFold foldOption
+	min, first, last      int
+}
+
+func (s *spec) look() look {
+	return look{s.kind, s.text, s.caseFold, s.accentsFold, s.min, s.first, s.last}
+}
+
+// label names a term in messages.
+func (s *spec) label() string {
+	for key, kind := range kinds {
+		if kind == s.kind {
+			return key + ": " + quote(s.text)
+		}
+	}
+	return quote(s.text)
+}
+
+// term reads one term, nil when it is at fault.
+func (r *reader) term(n *yaml.Node, refs *[]*spec) *spec {
+	s := &spec{at: r.place(n)}
+	switch {
+	case r.mistagged(n):
+		return nil
+	case n.Kind == yaml.SequenceNode:
+		r.fault(s.at, "a list cannot be an entry here; write {any: [...]} or {all: [...]}, or put a text that starts with [ in quotes")
+		return nil
+	case n.Kind == yaml.MappingNode:
+		return r.mappingTerm(n, s, refs)
+	}
+	text, ok := r.text(n, "this entry")
+	if !ok {
+		return nil
+	}
+	s.kind, s.text = Literal, text
+	if !r.checkText(s, s.at) {
+		return nil
+	}
+	return s
+}
+
+func (r *reader) mappingTerm(n *yaml.Node, s *spec, refs *[]*spec) *spec {
+	if len(n.Content) == 0 {
+		r.fault(s.at, "this entry is empty; write a text, or put a text that starts with { in quotes")
+		return nil
+	}
+	m := r.read(n, termKeys, func(f field) string {
+		if len(n.Content) == 2 && f.value.Kind == yaml.ScalarNode {
+			return "; if this is text, put it in quotes: " + inQuotes(r.mappingText(n, f))
+		}
+		return oneOf("a term", termKeys)(f)
+	})
+	f := m.fields
+	var given []field
+	for _, key := range slices.Concat(kindKeys, groupKeys) {
+		if v, ok := f[key]; ok {
+			given = append(given, v)
+		}
+	}
+	slices.SortFunc(given, func(a, b field) int { return r.place(a.key).compare(r.place(b.key)) })
+	r.options(f, s)
+	if len(given) == 0 {
+		// An unknown key was reported; it may have been meant to be the one.
+		if m.unknown == 0 {
+			r.fault(s.at, "this term does not say what to look for; write {word: refund, ...}, or another of %s", enumerate(slices.Concat(kindKeys, groupKeys), "and"))
+		}
+		return nil
+	}
+	name := resolve(given[0].key).Value
+	kind, leaf := kinds[name]
+	for _, other := range given[1:] {
+		if key := resolve(other.key).Value; leaf || !slices.Contains(groupKeys, key) {
+			r.fault(r.place(other.key), "a term is one thing, and this is %s already; write {%s: ...} as an entry of its own", name, key)
+			leaf = true
+		}
+	}
+	if !slices.Contains(kindKeys, name) {
+		s.kind = Group
+		r.groupLists(f, s, refs)
+		if s.min > 0 && len(given) == 1 && name != "any" {
+			r.fault(later(r.place(f["min"].key), r.place(given[0].key)), "min counts messages with any of several words, so it cannot stand on %s %s group; remove it, or write any:", article(name), name)
+		}
+		return s
+	}
+	s.kind = kind
+	text, ok := r.text(given[0].value, name)
+	if !ok {
+		return nil
+	}
+	s.text = text
+	if v, ok := f["accents"]; ok && kind == Regex {
+		r.fault(later(r.place(v.key), r.place(given[0].key)), "accents cannot stand on a regex, which reads the text as it is written; remove it")
+	}
+	if kind == List {
+		if r.lists[text] == nil {
+			r.fault(r.place(given[0].value), "there is no list %s%s", quote(text), r.listHint(text))
+			return nil
+		}
+		s.at = r.place(given[0].value)
+		*refs = append(*refs, s)
+		return s
+	}
+	if !r.checkText(s, r.place(given[0].value)) {
+		return nil
+	}
+	return s
+}
+
+func article(name string) string {
+	if name == "all" {
+		return "an"
+	}
+	return "a"
+}
+
+func (r *reader) listHint(name string) string {
+	if len(r.listOrder) == 0 {
+		return "; write it under lists:"
+	}
+	if near := r.nearest(name, r.listNames); near != "" {
+		r.lists[near].used = true // it was meant
+		return fmt.Sprintf("; did you mean %s?", quote(near))
+	}
+	return "; the lists are " + knownNames(r.listNames)
+}
+
+// mappingText gives what someone meant as text and YAML took for a mapping.
+func (d *document) mappingText(n *yaml.Node, f field) string {
+	key := resolve(f.key).Value
+	text := key
+	if before := strings.TrimRight(d.src.before(d.place(f.key)), " "); strings.HasSuffix(before, "?") {
+		return "? " + text
+	}
+	if f.value.Value != "" {
+		text += ": " + f.value.Value
+	} else if n.Style&yaml.FlowStyle == 0 {
+		text += ":"
+	}
+	if n.Style&yaml.FlowStyle != 0 && strings.HasPrefix(d.src.after(d.place(n)), "{") {
+		text = "{" + text + "}"
+	}
+	return text
+}
+
+// options reads what a rule, a group and a term may all carry.
+func (r *reader) options(f map[string]field, s *spec) {
+	s.caseFold, s.accentsFold = r.folds(f)
+	if v, ok := f["min"]; ok {
+		s.minAt = r.place(v.value)
+		s.min, _ = r.number(v.value, "min", 1)
+	}
+	first, hasFirst := f["first"]
+	last, hasLast := f["last"]
+	if hasFirst {
+		s.first, _ = r.number(first.value, "first", 1)
+		s.windowAt = r.place(first.value)
+	}
+	if hasLast {
+		s.last, _ = r.number(last.value, "last", 1)
+		s.windowAt = r.place(last.value)
+	}
+	if hasFirst && hasLast {
+		r.fault(later(r.place(first.key), r.place(last.key)), "first and last cannot stand together; remove one of them")
+		s.window = window{}
+	}
+}
+
+func (r *reader) groupLists(f map[string]field, s *spec, refs *[]*spec) {
+	if v, ok := f["any"]; ok {
+		s.any = r.terms(v.value, "any", refs)
+	}
+	if v, ok := f["all"]; ok {
+		s.all = r.terms(v.value, "all", refs)
+	}
+	if v, ok := f["none"]; ok {
+		s.none = r.terms(v.value, "none", refs)
+	}
+	if len(s.none) == 0 {
+		return
+	}
+	wanted := make(map[look]*spec, len(s.any)+len(s.all))
+	for _, t := range slices.Concat(s.any, s.all) {
+		wanted[t.look()] = t
+	}
+	for _, t := range s.none {
+		if other := wanted[t.look()]; other != nil && t.kind != Group {
+			at := later(t.at, other.at)
+			r.warn(at, "%s is both wanted and in none (line %d), so it never helps; remove one of them", t.label(), min(t.at.line, other.at.line))
+		}
+	}
+}
+
+var placeholder = regexp.MustCompile(`%[\pL\pN_]+%`)
+
+// checkText checks the text of a term that is no list and no group.
+func (r *reader) checkText(s *spec, at place) bool {
+	if s.kind == Regex {
+		return r.checkRegex(s.text, at)
+	}
+	if s.text == "" {
+		r.fault(at, "this text is empty; write at least one letter or sign")
+		return false
+	}
+	if blankText(s.text) {
+		r.fault(at, "nothing is left of this text, since blanks and invisible characters are not looked at; write at least one letter or sign")
+		return false
+	}
+	if s.kind == Canned && emptyCanned(s.text) {
+		if placeholder.MatchString(s.text) {
+			r.fault(at, "this canned text has only placeholders, so it would be any message; write some of its words")
+		} else {
+			r.fault(at, "nothing is left of this canned text, since Markdown and HTML are not looked at; write at least one letter or sign")
+		}
+		return false
+	}
+	if bare, curly := inCurlyQuotes(s.text); curly {
+		r.warn(at, "the curly quotes are part of this text and must be in the message too; write %s if only the words are meant", inQuotes(bare))
+	}
+	if s.kind != Canned && edgeDash(s.text) {
+		r.warn(at, "any dashes and blanks between two words count as one blank, so the dash at the edge of this text is found only where no word is on its other side; leave it out")
+	}
+	if s.kind == Literal && oddStar(s.text) {
+		r.warn(at, "a * stands for any ending only at the end of a word of two or more letters; here it is the sign itself: write {word: %s} if that is meant, or {contains: ...} to find a part of a word", inFlow(s.text))
+	}
+	return true
+}
+
+// blankText says whether nothing is left of a text to look for.
+func blankText(s string) bool { return !hasLetter(s) && foldedEmpty(s) }
+
+// hasLetter says whether a text has a plain letter or digit, which spares most
+// texts a closer look.
+func hasLetter(s string) bool {
+	return strings.ContainsFunc(s, func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
+	})
+}
+
+// emptyCanned says whether nothing but placeholders is left of a canned text
+// without Markdown. Letters can only go with HTML, links and code.
+func emptyCanned(s string) bool {
+	bare := placeholder.ReplaceAllString(s, "")
+	if hasLetter(bare) && (len(s) > maxMarkdown || !strings.ContainsAny(bare, "<[`~")) {
+		return false
+	}
+	return newCannedPattern(s, options{}).onlyPlaceholders()
+}
+
+// inCurlyQuotes gives what stands in curly quotes, such as word processors make
+// of straight ones.
+func inCurlyQuotes(s string) (bare string, ok bool) {
+	s = strings.TrimSpace(s)
+	bare = strings.TrimFunc(s, func(r rune) bool { return strings.ContainsRune("“”„‟«»‘’‚‛", r) })
+	ok = bare != "" && !strings.HasPrefix(s, bare) && !strings.HasSuffix(s, bare)
+	return bare, ok
+}
+
+// edgeDash says whether a text begins or ends with dashes that have a word, or
+// nothing, on the inner side.
+func edgeDash(s string) bool {
+	s = strings.TrimSpace(s)
+	first, _ := utf8.DecodeRuneInString(s)
+	last, _ := utf8.DecodeLastRuneInString(s)
+	if foldKind(first) != '-' && foldKind(last) != '-' {
+		return false
+	}
+	units := literalPattern(s, options{}, false).units
+	head, tail := trimLeft(units, isGap), trimRight(units, isGap)
+	return len(head) == 0 ||
+		len(head) < len(units) && head[0].inWord() ||
+		len(tail) < len(units) && tail[len(tail)-1].inWord()
+}
+
+// oddStar says whether a literal has a star that is no wildcard.
+func oddStar(s string) bool {
+	if !strings.ContainsAny(s, "*＊") {
+		return false
+	}
+	return slices.ContainsFunc(literalPattern(s, options{}, true).units, func(u unit) bool { return u.key == "*" && !u.wildcard })
+}
+
+type regexCheck struct {
+	fault        string
+	matchesEmpty bool
+}
+
+func (r *reader) checkRegex(pattern string, at place) bool {
+	if pattern == "" {
+		r.fault(at, "this regex is empty; write a pattern")
+		return false
+	}
+	check, known := r.regexes[pattern]
+	if !known {
+		re, err := regexp.Compile(pattern)
+		if err == nil {
+			// Larger when case is ignored, perhaps too large.
+			_, err = regexp.Compile("(?i)" + pattern)
+		}
+		check = regexCheck{fault: regexFault(err), matchesEmpty: err == nil && re.MatchString("")}
+		r.regexes[pattern] = check
+	}
+	if check.fault != "" {
+		r.fault(at, "%s", check.fault)
+		return false
+	}
+	if regexp.QuoteMeta(pattern) == pattern {
+		r.warn(at, "this regex has no pattern in it; write the words themselves, or {contains: %s} to find a part of a word", inFlow(pattern))
+	}
+	if check.matchesEmpty {
+		r.warn(at, "this regex matches the empty text, so it is found in every message; make a part of it required")
+	}
+	return true
+}
+
+// regexFault says what is wrong with a pattern and what to write instead.
+func regexFault(err error) string {
+	if err == nil {
+		return ""
+	}
+	var s *syntax.Error
+	if !errors.As(err, &s) {
+		return "this regex cannot be used: " + strings.TrimPrefix(err.Error(), "error parsing regexp: ")
+	}
+	hint := ""
+	switch s.Code {
+	case syntax.ErrInvalidPerlOp:
+		hint = "; RE2 has no look-ahead or look-behind: use all: and none:"
+	case syntax.ErrInvalidNamedCapture:
+		hint = "; write (?P<name>...) (RE2 has no look-behind: use all: and none:)"
+	case syntax.ErrMissingRepeatArgument:
+		hint = `; write \ before a sign that stands for itself`
+	case syntax.ErrInvalidEscape, syntax.ErrTrailingBackslash:
+		hint = `; write \\ for a backslash (RE2 has no back references)`
+	case syntax.ErrMissingParen, syntax.ErrUnexpectedParen:
+		hint = `; close each ( with a ), and write \( or \) for the sign itself`
+	case syntax.ErrMissingBracket:
+		hint = `; close each [ with a ], and write \[ for the sign itself`
+	case syntax.ErrInvalidRepeatSize, syntax.ErrLarge, syntax.ErrNestingDepth:
+		hint = "; write it shorter"
+	case syntax.ErrInvalidRepeatOp:
+		hint = `; one repetition sign is enough, and \ makes it stand for itself`
+	case syntax.ErrInvalidCharRange:
+		hint = `; write a range from low to high ([a-z]), \- for the sign itself, or a class that RE2 knows (\d, \pL)`
+	}
+	where := ""
+	if s.Expr != "" {
+		where = ": " + inQuotes(s.Expr)
+	}
+	return fmt.Sprintf("this regex is not valid RE2: %s%s%s", s.Code, where, hint)
+}

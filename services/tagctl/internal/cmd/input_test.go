@@ -1,0 +1,170 @@
+package cmd
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+)
+
+func noVariables(string) (string, bool) { return "", false }
+
+// endless gives the same text for ever.
+type endless string
+
+func (e endless) Read(p []byte) (int, error) {
+	n := 0
+	for n < len(p) {
+		n += copy(p[n:], e)
+	}
+	return n, nil
+}
+
+type failing struct{}
+
+func (failing) Read([]byte) (int, error)  { return 0, errors.New("the disk is gone") }
+func (failing) Write([]byte) (int, error) { return 0, errors.New("the disk is full") }
+
+func rulesFile(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "rules.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+const someRules = "version: 1\nrules: [{tag: refund, any: [refund]}, {tag: back, any: [{regex: '(?s)back.*'}]}]\n"
+
+// Whatever standard input is, the answer comes soon and says what is wrong.
+func TestHostileInput(t *testing.T) {
+	t.Parallel()
+	path := rulesFile(t, someRules)
+	for name, test := range map[string]struct {
+		stdin  io.Reader
+		stdout string
+		stderr string
+	}{
+		"endless":       {stdin: endless("refund\n"), stderr: "tagctl: standard input has more than 1 MiB; give one chat at a time\n"},
+		"endless line":  {stdin: endless("x"), stderr: "tagctl: standard input has more than 1 MiB; give one chat at a time\n"},
+		"endless NUL":   {stdin: endless("\x00"), stderr: "tagctl: standard input has more than 1 MiB; give one chat at a time\n"},
+		"many lines":    {stdin: strings.NewReader(strings.Repeat("\n", maxMessages+1)), stderr: "tagctl: standard input has more than 5000 lines; give one chat at a time\n"},
+		"enough lines":  {stdin: strings.NewReader(strings.Repeat("x\n", maxMessages)), stdout: "0 tags for 5000 messages from customer\n"},
+		"NUL":           {stdin: strings.NewReader("x\nrefund\x00\n"), stderr: "tagctl: standard input, line 2: a NUL byte; it must be text in UTF-8\n"},
+		"UTF-16":        {stdin: strings.NewReader("r\x00e\x00f\x00"), stderr: "tagctl: standard input, line 1: a NUL byte; it must be text in UTF-8\n"},
+		"Latin 1":       {stdin: strings.NewReader("caf\xe9\n"), stderr: "tagctl: standard input, line 1: not UTF-8\n"},
+		"broken":        {stdin: failing{}, stderr: "tagctl: read standard input: the disk is gone\n"},
+		"byte mark":     {stdin: strings.NewReader("\ufeffrefund"), stdout: "refund\n    rule refund: refund found as \"refund\"\n1 tag for 1 message from customer\n"},
+		"no last break": {stdin: strings.NewReader("x\n\r\n\nrefund"), stdout: "refund\n    rule refund: refund found as \"refund\" in message 2\n1 tag for 2 messages from customer\n"},
+		"terminal": {
+			stdin: strings.NewReader("back\x1b[2J\t\u202ex\u0085\u2028" + strings.Repeat("y", 100)),
+			stdout: "back\n    rule back: (?s)back.* found as \"back\\x1b[2J\\t\\u202ex\\u0085\\u2028" +
+				strings.Repeat("y", maxShown-13) + "…\"\n1 tag for 1 message from customer\n",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var stdout, stderr bytes.Buffer
+			began := time.Now()
+			code := Run([]string{"rules", "try", "--rules", path}, noVariables, test.stdin, &stdout, &stderr)
+			want := exitOK
+			if test.stderr != "" {
+				want = exitUsage
+			}
+			if code != want || stdout.String() != test.stdout || stderr.String() != test.stderr {
+				t.Errorf("exit status %d, want %d\nstdout %q\nwant   %q\nstderr %q\nwant   %q", code, want, &stdout, test.stdout, &stderr, test.stderr)
+			}
+			if took := time.Since(began); took > 30*time.Second {
+				t.Errorf("took %v", took)
+			}
+		})
+	}
+}
+
+func TestTextArguments(t *testing.T) {
+	t.Parallel()
+	var stdout, stderr bytes.Buffer
+	code := Run([]string{"rules", "try", "--rules", rulesFile(t, someRules), "x", "caf\xe9"}, noVariables, failing{}, &stdout, &stderr)
+	if code != exitUsage || stdout.Len() > 0 || stderr.String() != "tagctl: text 2 is not UTF-8\n" {
+		t.Errorf("exit status %d\nstdout %q\nstderr %q", code, &stdout, &stderr)
+	}
+}
+
+// An answer that could not be printed was not given.
+func TestOutputFails(t *testing.T) {
+	t.Parallel()
+	path := rulesFile(t, someRules)
+	bad := rulesFile(t, "version: 2\n")
+	for _, args := range [][]string{
+		{"rules", "check", path}, {"rules", "check", bad}, {"rules", "check", bad, "-o", "json"},
+		{"rules", "try", "--rules", path, "x"}, {"version"}, {"--help"}, {"completion", "bash"},
+	} {
+		var stderr bytes.Buffer
+		code := Run(args, noVariables, strings.NewReader(""), failing{}, &stderr)
+		if code != exitUsage || stderr.String() != "tagctl: write standard output: the disk is full\n" {
+			t.Errorf("%q: exit status %d, stderr %q", args, code, &stderr)
+		}
+	}
+}
+
+// A file without end is refused like a file that is too large.
+func TestEndlessFile(t *testing.T) {
+	t.Parallel()
+	if _, err := os.Stat("/dev/zero"); err != nil {
+		t.Skip("there is no /dev/zero here")
+	}
+	var stdout, stderr bytes.Buffer
+	code := Run([]string{"rules", "check", "/dev/zero"}, noVariables, strings.NewReader(""), &stdout, &stderr)
+	if code != exitNo || !strings.Contains(stdout.String(), "8 MiB") || stderr.Len() > 0 {
+		t.Errorf("exit status %d\nstdout %q\nstderr %q", code, &stdout, &stderr)
+	}
+}
+
+func TestWord(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"refund*": "refund*", "money back": `"money back"`, "": `""`, "a\tb": `"a\tb"`, "x\x1b": `"x\x1b"`, "日本": "日本",
+		strings.Repeat("é", maxShown): strings.Repeat("é", maxShown), strings.Repeat("é", maxShown+1): `"` + strings.Repeat("é", maxShown) + `…"`,
+	} {
+		if got := word(text); got != want {
+			t.Errorf("word(%q) = %s, want %s", text, got, want)
+		}
+	}
+}
+
+// The rules that come with the program are in order, without a warning, and
+// their examples hold.
+func TestShippedRules(t *testing.T) {
+	t.Parallel()
+	for _, command := range []string{"rules check --strict --rules", "rules test --rules"} {
+		var stdout, stderr bytes.Buffer
+		args := append(strings.Fields(command), "../../../../configs/rules.yaml")
+		if code := Run(args, noVariables, strings.NewReader(""), &stdout, &stderr); code != exitOK || stderr.Len() > 0 {
+			t.Errorf("%s: exit status %d\n%s%s", command, code, &stdout, &stderr)
+		}
+	}
+}
+
+// Whatever the messages are, what is shown of them cannot steer a terminal.
+func FuzzTry(f *testing.F) {
+	for _, text := range []string{"refund", "Où? 👩‍👩‍👧 réfund\nmoney\tback", "re\x1bfund\x07 money\u200b \u202eback!!!", "\ufeffinvoice\r\nerror", "\xff", "a\x00"} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, stdin []byte) {
+		var stdout, stderr bytes.Buffer
+		code := Run([]string{"rules", "try", "--rules", "../../../../configs/rules.yaml"}, noVariables, bytes.NewReader(stdin), &stdout, &stderr)
+		if code != exitOK && (code != exitUsage || stdout.Len() > 0) || (code == exitOK) != (stderr.Len() == 0) {
+			t.Errorf("exit status %d\nstdout %q\nstderr %q", code, &stdout, &stderr)
+		}
+		for _, r := range stdout.String() {
+			if r != '\n' && (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)) {
+				t.Fatalf("%U in %q", r, &stdout)
+			}
+		}
+	})
+}

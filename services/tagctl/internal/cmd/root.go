@@ -1,0 +1,185 @@
+// Package cmd is the command line of tagctl, one file per command.
+//
+// What a command was asked for goes to standard output, and so does the reason
+// of exit status 1; the reason of exit status 2 and what else is worth knowing
+// go to standard error.
+package cmd
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"autotag/pkg/config"
+)
+
+// Exit statuses.
+const (
+	exitOK    = 0
+	exitNo    = 1 // the answer is no, and it is on standard output
+	exitUsage = 2 // wrong usage, or something that is needed is missing
+)
+
+// errNo ends a command whose answer is no. The answer is printed already.
+var errNo = errors.New("the answer is no")
+
+// session is what the commands of one run share.
+type session struct {
+	lookup config.Lookup
+	stdin  io.Reader
+	stdout *bufio.Writer
+	stderr io.Writer
+
+	settingsFile string
+	rulesFile    string
+	output       choice
+}
+
+// Run runs tagctl with the arguments after the program's name and returns its
+// exit status. lookup finds variables of the environment.
+func Run(args []string, lookup config.Lookup, stdin io.Reader, stdout, stderr io.Writer) int {
+	s := &session{
+		lookup: lookup, stdin: stdin, stdout: bufio.NewWriter(stdout), stderr: stderr,
+		output: choice{value: "text", of: []string{"text", "json"}},
+	}
+	root := s.root()
+	root.SetArgs(args)
+	err := root.Execute()
+	if flushed := s.stdout.Flush(); flushed != nil {
+		err = fmt.Errorf("write standard output: %w", flushed)
+	}
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, errNo):
+		return exitNo
+	}
+	fmt.Fprintf(stderr, "tagctl: %v\n", err)
+	return exitUsage
+}
+
+func (s *session) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "tagctl",
+		Short: "Check, test and try out Autotag's rules",
+		Long: `tagctl checks, tests and tries out the rules by which Autotag tags LiveChat chats.
+
+Exit status: 0 fine; 1 the answer is no (a fault in the rules, a failed test);
+2 wrong usage, or something is missing (a file, a setting).
+What is asked for and the reason of exit status 1 go to standard output, the
+reason of exit status 2 and remarks to standard error.
+
+Environment:
+` + strings.TrimRight(config.Usage(settings{}), "\n"),
+		Example: `  tagctl rules check                          is configs/rules.yaml in order?
+  tagctl rules test                           do the examples in configs/rules_test.yaml hold?
+  tagctl rules try "Where is my parcel?"      which tags would this message get?
+  source <(tagctl completion bash)            complete commands and flags in this shell`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetIn(s.stdin)
+	root.SetOut(s.stdout) // the completion commands remember what it is when they are made
+	root.SetErr(s.stderr)
+	flags := root.PersistentFlags()
+	flags.StringVar(&s.settingsFile, "config", "", "settings `FILE`, the names of the environment in lower case (default configs/tagctl.yaml if it is there)")
+	flags.VarP(&s.output, "output", "o", "form of the result: text or json")
+	complete(root, "output", s.output.of...)
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usageError(c, err) })
+	root.AddCommand(s.rules(), s.version())
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	requireCommand(root)
+	return root
+}
+
+// requireCommand makes every command that only groups others ask for one of
+// them. Left alone, such a command takes a misspelt one for a call for help.
+func requireCommand(c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		requireCommand(sub)
+	}
+	if c.Runnable() || !c.HasSubCommands() {
+		return
+	}
+	c.Args = cobra.ArbitraryArgs
+	c.DisableFlagsInUseLine = true
+	c.SuggestionsMinimumDistance = 2
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return usageError(c, errors.New("which command?"))
+		}
+		err := fmt.Errorf("unknown command %q", args[0])
+		if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+			err = fmt.Errorf("%w; did you mean %q?", err, near[0])
+		}
+		return usageError(c, err)
+	}
+}
+
+func usageError(c *cobra.Command, err error) error {
+	return fmt.Errorf("%w\nTry: %s --help", err, c.CommandPath())
+}
+
+// args makes the check of a command's arguments say where to find help.
+func args(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if err := check(c, args); err != nil {
+			return usageError(c, err)
+		}
+		return nil
+	}
+}
+
+// settings are those of tagctl that do not belong to one command.
+type settings struct {
+	RulesFile string `env:"RULES_FILE" envDefault:"configs/rules.yaml" desc:"the rules, where --rules does not name them"`
+}
+
+func (s *session) settings() (settings, error) {
+	var v settings
+	err := config.Load(&v, "tagctl", s.settingsFile, s.lookup)
+	return v, err
+}
+
+// json prints v on a line of its own.
+func (s *session) json(v any) error {
+	e := json.NewEncoder(s.stdout)
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+func (s *session) wantsJSON() bool { return s.output.value == "json" }
+
+// choice is a flag with a fixed set of values.
+type choice struct {
+	value string
+	of    []string
+}
+
+func (c *choice) String() string { return c.value }
+func (c *choice) Type() string   { return strings.Join(c.of, "|") }
+
+func (c *choice) Set(value string) error {
+	for _, v := range c.of {
+		if v == value {
+			c.value = v
+			return nil
+		}
+	}
+	last := len(c.of) - 1
+	return fmt.Errorf("must be %s or %s", strings.Join(c.of[:last], ", "), c.of[last])
+}
+
+// complete completes a flag with a fixed set of values.
+func complete(c *cobra.Command, flag string, values ...string) {
+	// It fails only for a flag that c does not have.
+	if err := c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic(err)
+	}
+}

@@ -1,0 +1,96 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"autotag/pkg/rules"
+)
+
+func (s *session) rules() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "rules",
+		Short: "Check, test and try out a rules file",
+		Example: `  tagctl rules check
+  tagctl rules test
+  tagctl rules try "Where is my parcel?"`,
+	}
+	c.PersistentFlags().StringVar(&s.rulesFile, "rules", "", "rules `FILE` (default: the setting RULES_FILE, else configs/rules.yaml)")
+	if err := c.MarkPersistentFlagFilename("rules", yamlFiles...); err != nil {
+		panic(err) // it fails only for a flag that c does not have
+	}
+	c.AddCommand(s.rulesCheck(), s.rulesTest(), s.rulesTry())
+	return c
+}
+
+// yamlFiles are the endings of files that are offered as rules.
+var yamlFiles = []string{"yaml", "yml", "json"}
+
+// completeFiles offers files for a command's arguments, at most most of them.
+func completeFiles(most int) cobra.CompletionFunc {
+	return func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if len(args) >= most {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return yamlFiles, cobra.ShellCompDirectiveFilterFileExt
+	}
+}
+
+// rulesPath is the rules file to use.
+func (s *session) rulesPath() (string, error) {
+	if s.rulesFile != "" {
+		return s.rulesFile, nil
+	}
+	v, err := s.settings()
+	return v.RulesFile, err
+}
+
+// loadRules reads the rules for a command that needs them. What is merely odd
+// about them is for rules check to tell.
+func (s *session) loadRules() (set *rules.Set, path string, err error) {
+	if path, err = s.rulesPath(); err != nil {
+		return nil, "", err
+	}
+	data, err := s.readRules(path)
+	if err != nil {
+		return nil, "", err
+	}
+	set, problems := rules.Parse(path, data)
+	if set == nil {
+		if err := s.report(rules.NewReport(path, problems)); err != nil {
+			return nil, "", err
+		}
+		return nil, "", errNo
+	}
+	if n := len(problems); n > 0 {
+		fmt.Fprintf(s.stderr, "tagctl: %s in %s; see tagctl rules check\n", count(n, "warning"), path)
+	}
+	return set, path, nil
+}
+
+// readRules reads a rules file and says how to name another one if it is not
+// there.
+func (s *session) readRules(path string) ([]byte, error) {
+	data, err := readFile(path)
+	if errors.Is(err, fs.ErrNotExist) && s.rulesFile == "" {
+		err = fmt.Errorf("%w; name the rules with --rules FILE or in RULES_FILE", err)
+	}
+	return data, err
+}
+
+// readFile reads a whole file. It stops far above what a file may have, so that
+// one without end fails.
+func readFile(path string) ([]byte, error) {
+	const most = 16 << 20
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, most))
+}

@@ -82,13 +82,13 @@ func (p *Platform) apiUntagThread(r *request, in params) (any, *refusal) {
 		return nil, nil
 	}
 	if r.org.tags[name] == nil {
-		return nil, answer(p.sw.UnknownTag, AnswerValidation, "Tag does not exist")
+		return nil, p.answer(p.sw.UnknownTag, AnswerValidation, "Tag does not exist")
 	}
-	return nil, answer(p.sw.UntagMissing, AnswerOK, "Thread is not tagged")
+	return nil, p.answer(p.sw.UntagMissing, AnswerOK, "Thread is not tagged")
 }
 
 func (r *request) view() view {
-	return view{version: r.call.Version, api: true, stubs: r.org.NormalRole}
+	return view{version: r.call.Version, api: true, stubs: r.org.NormalRole, sw: r.org.sw}
 }
 
 func (p *Platform) apiGetChat(r *request, in params) (any, *refusal) {

@@ -91,10 +91,7 @@ var statuses = map[string]int{
 	"internal":              http.StatusInternalServerError,
 }
 
-func statusOf(kind string, overrides map[string]int) int {
-	if s, ok := overrides[kind]; ok {
-		return s
-	}
+func statusOf(kind string) int {
 	if s, ok := statuses[kind]; ok {
 		return s
 	}
@@ -182,20 +179,28 @@ func (p *Platform) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 		answer, refused = p.handle(r, path)
 		applied := http.StatusOK
 		if refused != nil {
-			applied = statusOf(refused.kind, p.sw.Statuses)
+			applied = statusOf(refused.kind)
+			if p.sw.ErrorStatus != 0 {
+				applied = p.sw.ErrorStatus
+			}
 			r.call.Type = refused.kind
 			answer = errorBody(refused)
 		}
-		retryAfter := p.sw.RetryAfter
+		sw := p.sw
 		p.mu.Unlock()
 		r.call.Applied = refused == nil
-		if p.sink != nil {
+		if p.sink != nil && !sw.NoEchoes {
 			for _, webhook := range r.out {
 				p.sink(webhook)
 			}
 		}
-		if applied == http.StatusTooManyRequests && retryAfter > 0 {
-			w.Header().Set("Retry-After", seconds(retryAfter))
+		if r.call.Type == "too_many_requests" && sw.RetryAfter > 0 {
+			after := seconds(sw.RetryAfter)
+			if sw.RetryAfterDate {
+				// A date has whole seconds; none of the pause may be lost.
+				after = p.now().Add(sw.RetryAfter + time.Second).UTC().Format(http.TimeFormat)
+			}
+			w.Header().Set("Retry-After", after)
 		}
 		if hr.Method != http.MethodPost && path.kind != "" {
 			applied = http.StatusMethodNotAllowed
@@ -332,10 +337,14 @@ func (p *Platform) checkToken(r *request, m method) *refusal {
 			}
 		}
 	}
-	if region != r.org.Region {
-		return &refusal{"misdirected_request", messages["misdirected_request"], object{"region": r.org.Region}}
+	if home := either(r.org.Region, either(p.sw.Region, "dal")); region != home {
+		return &refusal{"misdirected_request", messages["misdirected_request"], object{"region": home}}
 	}
-	if !r.org.take(p.now(), p.sw.Rate, p.sw.Burst) {
+	limited := ""
+	if p.sw.RatePerMethod {
+		limited = r.call.Method
+	}
+	if !r.org.take(limited, p.now(), p.sw.Rate, p.sw.Burst) {
 		return refuse("too_many_requests", messages["too_many_requests"])
 	}
 	if !r.org.may(m.scopes) {
@@ -344,22 +353,30 @@ func (p *Platform) checkToken(r *request, m method) *refusal {
 	return nil
 }
 
-// take takes one call out of the organization's rate limit.
-func (o *organization) take(now time.Time, rate float64, burst int) bool {
+// bucket holds the calls that may come at once.
+type bucket struct {
+	tokens float64
+	filled time.Time
+}
+
+// take takes one call out of the organization's rate limit, of which it has one
+// for every method if method is not "".
+func (o *organization) take(method string, now time.Time, rate float64, burst int) bool {
 	if rate <= 0 {
 		return true
 	}
 	size := float64(max(burst, 1))
-	if o.tokens < 0 {
-		o.tokens = size
-	} else {
-		o.tokens = min(size, o.tokens+rate*now.Sub(o.filled).Seconds())
+	b := o.buckets[method]
+	if b == nil {
+		b = &bucket{tokens: size, filled: now}
+		o.buckets[method] = b
 	}
-	o.filled = now
-	if o.tokens < 1 {
+	b.tokens = min(size, b.tokens+rate*now.Sub(b.filled).Seconds())
+	b.filled = now
+	if b.tokens < 1 {
 		return false
 	}
-	o.tokens--
+	b.tokens--
 	return true
 }
 

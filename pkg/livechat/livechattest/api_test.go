@@ -205,7 +205,7 @@ func TestRefusals(t *testing.T) {
 		{name: "region in the token", change: func(_ *Config, o *Organization) { o.Region, o.Tokens = "fra-a", []string{"fra-a:t"} },
 			call: call{path: tagThread, body: good, auth: "Bearer fra-a:t"}, status: 200},
 		{name: "status by switch", change: func(c *Config, _ *Organization) {
-			c.Switches.Statuses = map[string]int{"validation": 422}
+			c.Switches.ErrorStatus = 422
 		}, call: call{path: tagThread, body: `{}`}, status: 422, kind: "validation"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

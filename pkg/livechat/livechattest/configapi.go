@@ -71,7 +71,7 @@ func (p *Platform) apiListTags(r *request, in params) (any, *refusal) {
 			continue
 		}
 		out = append(out, object{
-			"name": g.name, "group_ids": g.groups, "author_id": g.author, "created_at": timestamp(g.created),
+			"name": g.name, "group_ids": g.groups, "author_id": g.author, "created_at": r.org.sw.timestamp(g.created),
 		})
 	}
 	slices.SortFunc(out, func(a, b object) int { return strings.Compare(a["name"].(string), b["name"].(string)) })

@@ -35,7 +35,7 @@ type Fault struct {
 // Refusal answers with an error type of the platform; RetryAfter of
 // TooManyRequests aside, every documented refusal is of this form.
 func Refusal(errorType string) Fault {
-	return Fault{Status: statusOf(errorType, nil), Type: errorType}
+	return Fault{Status: statusOf(errorType), Type: errorType}
 }
 
 // TooManyRequests answers 429, with a Retry-After header when after is not 0.
@@ -44,6 +44,13 @@ func TooManyRequests(after time.Duration) Fault {
 	if after > 0 {
 		f.Header = map[string]string{"Retry-After": seconds(after)}
 	}
+	return f
+}
+
+// Misdirected answers that the organization lives in another region.
+func Misdirected(region string) Fault {
+	f := Refusal("misdirected_request")
+	f.Body = string(errorBody(&refusal{f.Type, messages[f.Type], object{"region": region}}))
 	return f
 }
 

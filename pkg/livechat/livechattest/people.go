@@ -23,7 +23,7 @@ type Chat struct {
 // Thread is a new thread of a chat.
 type Thread struct {
 	ID         string // generated when empty
-	Inactive   bool   // it starts closed (an offline message); no chat_deactivated follows
+	Inactive   bool   // it starts closed (an offline message); no chat_deactivated follows (see Switches)
 	Queued     bool   // the customer waits; no agent is in it yet
 	Events     []Event
 	Properties Properties
@@ -106,11 +106,14 @@ func (p *Platform) startThread(c *chat, spec Thread) []Webhook {
 	for _, e := range spec.Events {
 		p.addEvent(t, e)
 	}
-	out := []Webhook{t.send("incoming_chat", "", object{"chat": c.wire(t, view{version: c.version})})}
+	out := []Webhook{t.send("incoming_chat", "", object{"chat": c.wire(t, view{version: c.version, sw: &p.sw})})}
 	if p.sw.ResendInitialEvents {
 		for _, e := range t.events {
 			out = append(out, t.sendEvent("incoming_event", e))
 		}
+	}
+	if spec.Inactive && p.sw.OfflineSendsEnd {
+		out = append(out, t.send("chat_deactivated", "", object{"chat_id": c.id, "thread_id": t.id}))
 	}
 	return out
 }
@@ -118,7 +121,7 @@ func (p *Platform) startThread(c *chat, spec Thread) []Webhook {
 func (p *Platform) addEvent(t *thread, spec Event) *event {
 	t.number++
 	if spec.ID == "" {
-		spec.ID = fmt.Sprintf("%s_%d", t.id, t.number)
+		spec.ID = p.eventID(t, t.number)
 	}
 	if spec.Type == "" {
 		spec.Type = "message"
@@ -138,7 +141,7 @@ func (p *Platform) addEvent(t *thread, spec Event) *event {
 }
 
 func (t *thread) sendEvent(action string, e *event) Webhook {
-	return t.send(action, e.ID, object{"chat_id": t.chat.id, "thread_id": t.id, "event": e.wire(t.chat.version, false)})
+	return t.send(action, e.ID, object{"chat_id": t.chat.id, "thread_id": t.id, "event": e.wire(view{version: t.chat.version, sw: t.chat.org.sw})})
 }
 
 // find returns a thread and, where id is not empty, one of its events.
@@ -266,7 +269,7 @@ func (p *Platform) AddUser(thread string, u User) ([]Webhook, error) {
 	if userType(u) == "agent" {
 		t.queued = false
 	}
-	payload := object{"chat_id": c.id, "user": u.wire(c.version, true), "reason": "manual"}
+	payload := object{"chat_id": c.id, "user": u.wire(view{version: c.version, sw: &p.sw}, true), "reason": "manual"}
 	if t.active {
 		payload["thread_id"] = t.id
 	}
@@ -346,8 +349,9 @@ func without(groups, others []int) []int {
 }
 
 // Click presses a button of a rich message. A button of type message writes its
-// label as the user's message (incoming_event with a postback); while the
-// thread is active there is an incoming_rich_message_postback too.
+// label as the user's message (incoming_event with a postback; see
+// Switches.ClickMessage); while the thread is active there is an
+// incoming_rich_message_postback too.
 func (p *Platform) Click(thread, event, user, postbackID string) ([]Webhook, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -375,11 +379,12 @@ func (p *Platform) Click(thread, event, user, postbackID string) ([]Webhook, err
 		e.clicked[postbackID] = append(e.clicked[postbackID], user)
 	}
 	var out []Webhook
-	if button.Type == "message" {
-		message := p.addEvent(t, Event{
-			Author: user, Text: button.Text,
-			Postback: &Postback{ID: postbackID, EventID: event, Type: button.Type, Value: button.Value},
-		})
+	if button.Type == "message" && p.sw.ClickMessage != ClickNone {
+		said := Event{Author: user, Text: button.Text}
+		if p.sw.ClickMessage != ClickPlain {
+			said.Postback = &Postback{ID: postbackID, ThreadID: thread, EventID: event, Type: button.Type, Value: button.Value}
+		}
+		message := p.addEvent(t, said)
 		out = append(out, t.sendEvent("incoming_event", message))
 	}
 	if t.active {
@@ -498,7 +503,7 @@ func (p *Platform) SetSummary(thread, text string) ([]Webhook, error) {
 	}
 	return []Webhook{t.send("thread_summary_set", "", object{
 		"chat_id": t.chat.id, "thread_id": t.id,
-		"summary": object{"status": "ok", "text": text, "updated_at": timestamp(p.now())},
+		"summary": object{"status": "ok", "text": text, "updated_at": p.sw.timestamp(p.now())},
 	})}, nil
 }
 
@@ -574,7 +579,7 @@ func (o *organization) tagWebhook(action string, g *tag) []Webhook {
 		payload["group_ids"] = g.groups
 	}
 	if action == "tag_created" {
-		payload["created_at"], payload["author_id"] = timestamp(g.created), g.author
+		payload["created_at"], payload["author_id"] = o.sw.timestamp(g.created), g.author
 	}
 	extra := object{"additional_data": object{}}
 	if !before(o.WebhookVersion, "3.6") {
@@ -586,6 +591,9 @@ func (o *organization) tagWebhook(action string, g *tag) []Webhook {
 func (p *Platform) createTag(o *organization, name string, groups []int) *refusal {
 	if strings.TrimSpace(name) == "" {
 		return refuse("validation", "`name` is required")
+	}
+	if !p.sw.mayBeTag(name) {
+		return p.invalid("`name` is not valid")
 	}
 	for existing := range o.tags {
 		if strings.EqualFold(existing, name) {
@@ -643,32 +651,40 @@ func (p *Platform) tagThread(t *thread, name string) (changed bool, refused *ref
 		}
 	}
 	if groups == nil {
-		return false, answer(p.sw.UnknownTag, AnswerValidation, "Tag does not exist")
+		return false, p.answer(p.sw.UnknownTag, AnswerValidation, "Tag does not exist")
 	}
 	if slices.Contains(t.tags, name) {
-		return false, answer(p.sw.Retag, AnswerOK, "Thread is already tagged")
+		return false, p.answer(p.sw.Retag, AnswerOK, "Thread is already tagged")
 	}
 	shares := slices.ContainsFunc(groups, func(id int) bool { return slices.Contains(t.groups, id) })
 	shares = shares || p.sw.GroupZeroFitsAll && slices.Contains(groups, 0)
 	shares = shares || p.sw.NoGroupsFitAll && len(groups) == 0
 	if !shares {
-		return false, answer(p.sw.GroupMismatch, AnswerValidation, "Tag and thread have no group in common")
+		return false, p.answer(p.sw.GroupMismatch, AnswerValidation, "Tag and thread have no group in common")
 	}
 	t.tags = append(t.tags, name)
 	return true, nil
 }
 
-// answer turns a switch into a refusal, or nil for AnswerOK. A validation error
-// says what is wrong; other types have their documented message.
-func answer(value, otherwise, why string) *refusal {
+// answer turns a switch into a refusal, or nil for AnswerOK.
+func (p *Platform) answer(value, otherwise, why string) *refusal {
 	switch kind := either(value, otherwise); kind {
 	case AnswerOK:
 		return nil
 	case AnswerValidation:
-		return refuse(kind, why)
+		return p.invalid(why)
 	default:
 		return refuse(kind, messages[kind])
 	}
+}
+
+// invalid is a validation error, which says what is wrong unless a switch
+// forbids it; other types have their documented message.
+func (p *Platform) invalid(why string) *refusal {
+	if p.sw.PlainMessages {
+		why = messages["validation"]
+	}
+	return refuse("validation", why)
 }
 
 func either(value, otherwise string) string {

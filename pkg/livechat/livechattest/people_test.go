@@ -109,6 +109,8 @@ func TestWebhooksTellWhatGetChatTells(t *testing.T) {
 			SystemMessages:      rapid.SampledFrom([]string{"", SystemMessagesNone}).Draw(t, "system messages"),
 			ResendInitialEvents: rapid.Bool().Draw(t, "resend"),
 			ClickUpdatesEvent:   true,
+			Timestamps:          rapid.SampledFrom([]string{"", TimestampsOffset}).Draw(t, "timestamps"),
+			ClickMessage:        rapid.SampledFrom([]string{"", ClickPlain, ClickNone}).Draw(t, "click message"),
 		}})
 		if err := p.AddOrganization(Organization{ID: testOrg, Secret: "s", AccountID: "a", PAT: "b", Groups: []int{3}}); err != nil {
 			t.Fatal(err)

@@ -45,61 +45,6 @@ type Config struct {
 	KeepCalls int
 }
 
-// Answers of the switches that choose how a call is answered.
-const (
-	AnswerOK            = "ok" // 200, nothing changes
-	AnswerValidation    = "validation"
-	AnswerNotFound      = "not_found"
-	AnswerAlreadyExists = "already_exists"
-	AnswerLimitReached  = "limit_reached"
-	AnswerMissingAccess = "missing_access"
-)
-
-// What becomes of the system messages that the platform itself writes.
-const (
-	SystemMessagesSent   = "sent"   // numbered, in the thread, sent as incoming_event
-	SystemMessagesSilent = "silent" // numbered and in the thread, but no webhook: a gap in the event ids
-	SystemMessagesNone   = "none"   // not written
-)
-
-// Switches are the points that LiveChat does not document. The zero value is a
-// plausible platform; an empty answer takes the default that is named.
-type Switches struct {
-	Retag          string // tag_thread of a tag the thread has: AnswerOK (default), AnswerValidation, AnswerAlreadyExists
-	UnknownTag     string // tag_thread of a tag the account has not: AnswerValidation (default), AnswerNotFound
-	GroupMismatch  string // tag and thread share no group: AnswerValidation (default), AnswerMissingAccess, AnswerNotFound
-	UntagMissing   string // untag_thread of a tag the thread has not: AnswerOK (default), AnswerNotFound, AnswerValidation
-	FourthWebhook  string // register_webhook beyond three of an action: AnswerLimitReached (default), AnswerValidation
-	SystemMessages string // SystemMessagesSent (default), SystemMessagesSilent, SystemMessagesNone
-
-	GroupZeroFitsAll bool // a tag of group 0 fits threads of every group
-	NoGroupsFitAll   bool // a tag without groups fits threads of every group
-
-	ResendInitialEvents bool // events inside incoming_chat are sent as incoming_event too
-	ClickUpdatesEvent   bool // a click on a rich message's button sends event_updated too
-
-	// Adopt takes chats and tags that the platform never heard of as they come:
-	// for webhooks that somebody else made up. tag_thread and untag_thread of an
-	// unknown thread make it, in group 0; an unknown tag is created with every
-	// group. Such a thread is known by its tags only, so everything else
-	// (get_chat, the listings) answers not_found or leaves it out: an empty
-	// chat would be a lie.
-	Adopt bool
-
-	TagDelay          time.Duration // a new tag, or a tag's new groups, count for tag_thread this much later (documented: up to 2 minutes)
-	ArchiveDelay      time.Duration // an ended thread is listed by list_archives this much later
-	ArchivesHaveOpen  bool          // list_archives lists threads that are still active
-	ArchivesByEndTime bool          // from and to of list_archives compare with the end of the thread, not its start
-
-	Rate       float64       // calls a second and organization; more get 429 too_many_requests; 0 is no limit
-	Burst      int           // calls that may come at once under Rate; 1 when 0
-	RetryAfter time.Duration // header Retry-After of 429 answers, in whole seconds; absent when 0
-
-	// Statuses overrides the HTTP status of an error type; LiveChat documents
-	// the types only.
-	Statuses map[string]int
-}
-
 // Organization is a customer of LiveChat and its one token.
 type Organization struct {
 	ID        string // organization_id
@@ -109,7 +54,7 @@ type Organization struct {
 	WebhookVersion string
 	AdditionalData bool // webhooks carry chat properties and the users present
 
-	Region string // data centre, "dal" when empty; others want the header X-Region or a token with that prefix
+	Region string // data centre, that of the switches when empty; others than "dal" want the header X-Region or a token with that prefix
 
 	AccountID string   // Basic user name (a UUID on the platform)
 	PAT       string   // Basic password: a personal access token
@@ -164,12 +109,12 @@ type Platform struct {
 
 type organization struct {
 	Organization
+	sw       *Switches // the platform's
 	tags     map[string]*tag
 	hooks    []*registration
 	disabled map[string]bool // by owner_client_id
 	revoked  bool
-	tokens   float64 // of the rate limit's bucket
-	filled   time.Time
+	buckets  map[string]*bucket // of the rate limit, by method
 }
 
 type tag struct {
@@ -260,9 +205,6 @@ func (p *Platform) AddOrganization(o Organization) error {
 	if o.WebhookVersion == "" {
 		o.WebhookVersion = "3.6"
 	}
-	if o.Region == "" {
-		o.Region = "dal"
-	}
 	if o.TagQuota == 0 {
 		o.TagQuota = 2000
 	}
@@ -270,8 +212,8 @@ func (p *Platform) AddOrganization(o Organization) error {
 		o.Groups = append([]int{0}, o.Groups...)
 	}
 	p.orgs[o.ID] = &organization{
-		Organization: o, tags: map[string]*tag{}, disabled: map[string]bool{},
-		tokens: -1,
+		Organization: o, sw: &p.sw, tags: map[string]*tag{}, disabled: map[string]bool{},
+		buckets: map[string]*bucket{},
 	}
 	return nil
 }
@@ -304,6 +246,50 @@ func (p *Platform) Tags(thread string) []string {
 		return nil
 	}
 	return slices.Clone(t.tags)
+}
+
+// EventIDs returns the ids of a thread's events in their order; none for an
+// unknown thread.
+func (p *Platform) EventIDs(thread string) []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t := p.threads[thread]
+	if t == nil {
+		return nil
+	}
+	var ids []string
+	for _, e := range t.events {
+		ids = append(ids, e.ID)
+	}
+	return ids
+}
+
+// WebhooksEnabled says whether an organization's webhooks are sent, as
+// enable_license_webhooks and disable_license_webhooks left it for its first
+// app.
+func (p *Platform) WebhooksEnabled(org string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	o := p.orgs[org]
+	return o != nil && !o.disabled[o.client()]
+}
+
+// DisableWebhooks is what the platform may do by itself to an organization
+// whose webhooks fail; enable_license_webhooks undoes it.
+func (p *Platform) DisableWebhooks(org string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if o := p.orgs[org]; o != nil {
+		o.disabled[o.client()] = true
+	}
+}
+
+// client is the organization's first app.
+func (o *organization) client() string {
+	if len(o.ClientIDs) == 0 {
+		return ""
+	}
+	return o.ClientIDs[0]
 }
 
 // Active says whether the thread is open.

@@ -1,6 +1,7 @@
 package livechattest
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -66,14 +67,20 @@ type Element struct {
 // Button of a rich message; type is message, url, webview or phone.
 type Button struct{ Type, Text, Value, PostbackID string }
 
-// Postback says which button a message came from.
-type Postback struct{ ID, EventID, Type, Value string }
+// Postback says which button a message came from. Its thread is the one that
+// EventID names when ThreadID is empty.
+type Postback struct{ ID, ThreadID, EventID, Type, Value string }
 
 // before says whether webhook or API version v is older than w; versions are
 // 3.n with one digit.
 func before(v, w string) bool { return v < w }
 
-func timestamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000Z") }
+func (s *Switches) timestamp(t time.Time) string {
+	if s.Timestamps == TimestampsOffset {
+		return t.In(time.FixedZone("", 3600)).Format(time.RFC3339Nano)
+	}
+	return t.UTC().Format("2006-01-02T15:04:05.000000Z")
+}
 
 func isSystem(eventType string) bool {
 	return eventType == "system_message" || eventType == "system"
@@ -83,22 +90,28 @@ func userType(u User) string {
 	if u.Type != "" {
 		return u.Type
 	}
-	bot := len(u.ID) == 32 && strings.Trim(u.ID, "0123456789abcdef") == ""
-	if bot || strings.Contains(u.ID, "@") {
+	if isBot(u.ID) || strings.Contains(u.ID, "@") {
 		return "agent"
 	}
 	return "customer"
 }
 
-func (u User) wire(version string, present bool) object {
+func isBot(user string) bool {
+	return len(user) == 32 && strings.Trim(user, "0123456789abcdef") == ""
+}
+
+func (u User) wire(v view, present bool) object {
 	o := object{"id": u.ID, "type": userType(u), "present": present}
+	if isBot(u.ID) {
+		o["type"] = either(v.sw.BotType, BotTypeAgent)
+	}
 	if u.Name != "" {
 		o["name"] = u.Name
 	}
 	if u.Email != "" {
 		o["email"] = u.Email
 	}
-	if userType(u) == "agent" && !before(version, "3.4") {
+	if userType(u) == "agent" && !before(v.version, "3.4") {
 		o["visibility"] = "all"
 		if u.Silent {
 			o["visibility"] = "agents"
@@ -107,14 +120,12 @@ func (u User) wire(version string, present bool) object {
 	return o
 }
 
-// wire gives an event in the shape of version. A stub is a deleted event as a
-// token of the normal role sees it.
-func (e *event) wire(version string, stub bool) object {
+func (e *event) wire(v view) object {
 	visibility := "visibility"
-	if before(version, "3.4") {
+	if before(v.version, "3.4") {
 		visibility = "recipients"
 	}
-	o := object{"id": e.ID, "type": e.Type, "created_at": timestamp(e.At), visibility: "all"}
+	o := object{"id": e.ID, "type": e.Type, "created_at": v.sw.timestamp(e.At), visibility: "all"}
 	if e.Internal {
 		o[visibility] = "agents"
 	}
@@ -126,7 +137,7 @@ func (e *event) wire(version string, stub bool) object {
 	}
 	if e.deleted {
 		o["deleted"] = true
-		if stub {
+		if v.stubs {
 			return o
 		}
 	}
@@ -135,7 +146,7 @@ func (e *event) wire(version string, stub bool) object {
 		o["text"] = e.Text
 	case "form", "filled_form":
 		o["form_id"] = "1716971122334"
-		if e.FormType != "" && !before(version, "3.4") {
+		if e.FormType != "" && !before(v.version, "3.4") {
 			o["form_type"] = e.FormType
 		}
 		fields := []object{}
@@ -153,7 +164,7 @@ func (e *event) wire(version string, stub bool) object {
 	}
 	if e.Postback != nil {
 		o["postback"] = object{
-			"id": e.Postback.ID, "thread_id": threadOf(e.Postback.EventID), "event_id": e.Postback.EventID,
+			"id": e.Postback.ID, "thread_id": either(e.Postback.ThreadID, threadOf(e.Postback.EventID)), "event_id": e.Postback.EventID,
 			"type": e.Postback.Type, "value": e.Postback.Value,
 		}
 	}
@@ -235,12 +246,13 @@ type view struct {
 	version string
 	api     bool // API answers show the next thread and the tags set since
 	archive bool // list_archives adds the accessible neighbours
-	stubs   bool
+	stubs   bool // a deleted event has no content: a token of the normal role looks
+	sw      *Switches
 }
 
 func (t *thread) wire(v view) object {
 	o := object{
-		"id": t.id, "active": t.active, "created_at": timestamp(t.created),
+		"id": t.id, "active": t.active, "created_at": v.sw.timestamp(t.created),
 		"user_ids": t.users, "access": object{"group_ids": t.groups},
 	}
 	if t.restricted != "" && v.api {
@@ -251,7 +263,7 @@ func (t *thread) wire(v view) object {
 			if e.deleted && before(v.version, "3.6") {
 				continue
 			}
-			events = append(events, e.wire(v.version, v.stubs))
+			events = append(events, e.wire(v))
 		}
 		o["events"] = events
 	}
@@ -262,7 +274,7 @@ func (t *thread) wire(v view) object {
 		o["tags"] = t.tags
 	}
 	if t.queued {
-		o["queue"] = object{"position": 1, "wait_time": 60, "queued_at": timestamp(t.created)}
+		o["queue"] = object{"position": 1, "wait_time": 60, "queued_at": v.sw.timestamp(t.created)}
 	}
 	i := slices.Index(t.chat.threads, t)
 	if i > 0 {
@@ -278,7 +290,7 @@ func (t *thread) wire(v view) object {
 		}
 	}
 	if v.api && t.summary != "" && !before(v.version, "3.6") {
-		o["summary"] = object{"status": "ok", "text": t.summary, "updated_at": timestamp(t.ended)}
+		o["summary"] = object{"status": "ok", "text": t.summary, "updated_at": v.sw.timestamp(t.ended)}
 	}
 	return o
 }
@@ -288,7 +300,7 @@ func (t *thread) wire(v view) object {
 func (c *chat) wire(t *thread, v view) object {
 	users := []object{}
 	for _, u := range c.users {
-		users = append(users, u.wire(v.version, t.active && slices.Contains(t.users, u.ID)))
+		users = append(users, u.wire(v, t.active && slices.Contains(t.users, u.ID)))
 	}
 	o := object{"id": c.id, "users": users, "thread": t.wire(v), "access": object{"group_ids": c.groups}}
 	if len(c.properties) > 0 {
@@ -307,6 +319,9 @@ func (o *organization) webhook(version, action string, payload object, extra obj
 	}
 	if before(version, "3.4") {
 		body["license_id"] = o.LicenseID
+		if o.sw.LicenseAsText {
+			body["license_id"] = fmt.Sprint(o.LicenseID)
+		}
 	} else {
 		body["organization_id"] = o.ID
 	}

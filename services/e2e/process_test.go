@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -20,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"autotag/pkg/testkit/proc"
 )
 
 // Exit statuses of the programs.
@@ -317,22 +318,8 @@ func poll(limit time.Duration, ok func() error) error {
 	}
 }
 
-var ports sync.Map // those given out
-
-// freeAddr gives an address of this machine to listen on, one that no outgoing
-// connection takes by chance.
+// freeAddr gives an address of this machine to listen on.
 func freeAddr(t testing.TB) string {
 	t.Helper()
-	for range 1000 {
-		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(20_000+rand.IntN(12_000)))
-		if _, taken := ports.LoadOrStore(addr, true); taken {
-			continue
-		}
-		if l, err := net.Listen("tcp", addr); err == nil {
-			l.Close()
-			return addr
-		}
-	}
-	t.Fatal("no free port")
-	return ""
+	return net.JoinHostPort("127.0.0.1", proc.FreePort(t))
 }

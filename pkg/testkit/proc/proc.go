@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -121,14 +122,49 @@ func (p *Process) Signal(sig syscall.Signal) {
 	}
 }
 
-// FreePort returns a TCP port of 127.0.0.1 that nobody listened on a moment
-// ago.
+// Ports are taken from below those that Linux gives to outgoing connections, so
+// that no such connection sits on the port of a server that a test has killed
+// and starts again. A test binary claims a block of them, by listening on the
+// first for as long as it lives: others that run at the same time take others.
+const (
+	firstPort = 20_000
+	lastPort  = 32_000
+	portBlock = 400
+)
+
+var ports struct {
+	sync.Mutex
+	claim net.Listener // on the block's first port
+	block int
+	given int
+}
+
+// FreePort returns a TCP port of 127.0.0.1 on which nobody listens, and which
+// no other caller and no outgoing connection is given.
 func FreePort(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	ports.Lock()
+	defer ports.Unlock()
+	for block := firstPort; ports.claim == nil && block < lastPort; block += portBlock {
+		if l, err := listen(block); err == nil {
+			ports.claim, ports.block = l, block
+		}
 	}
-	defer func() { _ = l.Close() }()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+	if ports.claim == nil {
+		t.Fatalf("no block of free ports from %d to %d", firstPort, lastPort)
+	}
+	for range portBlock {
+		port := ports.block + 1 + ports.given%(portBlock-1)
+		ports.given++
+		if l, err := listen(port); err == nil {
+			_ = l.Close()
+			return strconv.Itoa(port)
+		}
+	}
+	t.Fatalf("no free port from %d on", ports.block)
+	return ""
+}
+
+func listen(port int) (net.Listener, error) {
+	return net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 }

@@ -34,6 +34,7 @@ type ReadOptions struct {
 	Stream string
 	Filter string // a subject; wildcards after literal tokens are cheap
 	From   uint64 // first sequence; 0 for all
+	To     uint64 // last sequence; 0 for all
 	// Reach, if not 0, is a sequence that the reading must reach: a replica
 	// that has not got this message yet gives ErrBehind instead of a short
 	// answer. A message that the stream no longer has, or that lies outside
@@ -78,8 +79,17 @@ func readPages(ctx context.Context, nc *nats.Conn, o ReadOptions) ([]Stored, err
 	total := 0
 	next := max(o.From, 1)
 	for {
+		batch := pageBatch
+		if o.To > 0 {
+			if next > o.To {
+				return all, nil
+			}
+			// The server knows no end: it is asked for no more messages than
+			// there are sequences, and what lies beyond is left out.
+			batch = int(min(pageBatch, o.To-next+1))
+		}
 		req, err := json.Marshal(map[string]any{
-			"seq": next, "next_by_subj": o.Filter, "batch": pageBatch, "max_bytes": pageBytes,
+			"seq": next, "next_by_subj": o.Filter, "batch": batch, "max_bytes": pageBytes,
 		})
 		if err != nil {
 			return nil, err
@@ -127,6 +137,9 @@ func readPages(ctx context.Context, nc *nats.Conn, o ReadOptions) ([]Stored, err
 				return nil, errors.New("a message of the page is missing")
 			}
 			last = s.Seq
+			if o.To > 0 && s.Seq > o.To {
+				continue
+			}
 			if total += m.Size(); total > o.MaxBytes {
 				return nil, fmt.Errorf("%w: more than %d bytes", ErrTooMuch, o.MaxBytes)
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap/zaptest"
+
+	"autotag/pkg/transcript"
 )
 
 func record(ctx context.Context, js jetstream.JetStream, data string, expected uint64, id string) (uint64, error) {
@@ -52,6 +55,102 @@ func TestPublishExpecting(t *testing.T) {
 	all, err := ReadAll(ctx(t), nc, Decisions, RecordsSubject(key), 0)
 	if err != nil || len(all) != 3 {
 		t.Errorf("%d records, %v", len(all), err)
+	}
+}
+
+// Everything comes once and from the newest on, over many windows, and no
+// further than it is wanted.
+func TestNewest(t *testing.T) {
+	t.Parallel()
+	_, nc, js := setup(t)
+	collect := func(most int) (seqs []uint64) {
+		t.Helper()
+		if err := Newest(ctx(t), js, Events, func(m Stored) bool {
+			seqs = append(seqs, m.Seq)
+			return len(seqs) < most
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return seqs
+	}
+	if got := collect(1); got != nil {
+		t.Errorf("an empty stream gives %v", got)
+	}
+	const n = 2*window + 300
+	fill(t, js, key, n, 5)
+	s, err := js.Stream(ctx(t), Events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Purge(ctx(t), jetstream.WithPurgeSequence(101)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.DeleteMsg(ctx(t), n-1); err != nil {
+		t.Fatal(err)
+	}
+	got := collect(n)
+	if len(got) != n-101 || got[0] != n || got[1] != n-2 || got[len(got)-1] != 101 {
+		t.Fatalf("%d messages, %v ... %v", len(got), got[:2], got[len(got)-1])
+	}
+	for i := 2; i < len(got); i++ {
+		if got[i] != got[i-1]-1 {
+			t.Fatalf("%d after %d", got[i], got[i-1])
+		}
+	}
+	if got := collect(3); len(got) != 3 || got[2] != n-3 {
+		t.Errorf("the first three are %v", got)
+	}
+	if err := Newest(ctx(t), js, "NONE", nil); !errors.Is(err, ErrNoStream) {
+		t.Errorf("no stream: %v", err)
+	}
+	if got, err := Read(ctx(t), nc, ReadOptions{Stream: Events, Filter: ThreadSubject(key), From: 110, To: 120}); err != nil || len(got) != 11 || got[10].Seq != 120 {
+		t.Errorf("from 110 to 120: %d messages, %v", len(got), err)
+	}
+	if got, err := Read(ctx(t), nc, ReadOptions{Stream: Events, Filter: ThreadSubject(key), From: 1, To: 50}); err != nil || len(got) != 0 {
+		t.Errorf("from 1 to 50: %d messages, %v", len(got), err)
+	}
+}
+
+// Messages that are too large for a window are read in smaller ones.
+func TestNewestLarge(t *testing.T) {
+	t.Parallel()
+	_, _, js := setup(t)
+	const n = 80
+	fill(t, js, key, n, 900_000)
+	want := uint64(n)
+	if err := Newest(ctx(t), js, Events, func(m Stored) bool {
+		if m.Seq != want || len(m.Data) != 900_000 {
+			t.Errorf("message %d of %d bytes, want %d", m.Seq, len(m.Data), want)
+		}
+		want--
+		return true
+	}); err != nil || want != 0 {
+		t.Errorf("%d are left, %v", want, err)
+	}
+}
+
+func TestSubjects(t *testing.T) {
+	t.Parallel()
+	_, nc, js := setup(t)
+	other := transcript.Key{Org: "org2", Chat: "CHAT2", Thread: key.Thread}
+	fill(t, js, key, 3, 1)
+	fill(t, js, other, 2, 1)
+	fill(t, js, transcript.Key{Org: "org1", Chat: "CHAT1", Thread: "OTHER"}, 1, 1)
+	got, err := Subjects(ctx(t), js, Events, "livechat.*.*."+key.Thread+".*")
+	if want := map[string]uint64{EventSubject(key, "x"): 3, EventSubject(other, "x"): 2}; err != nil || !maps.Equal(got, want) {
+		t.Errorf("%v, %v, want %v", got, err, want)
+	}
+	if got, err := Subjects(ctx(t), js, Events, "livechat.*.*.NONE.*"); err != nil || len(got) != 0 {
+		t.Errorf("nothing there: %v, %v", got, err)
+	}
+	if _, err := Subjects(ctx(t), js, "NONE", "x"); !errors.Is(err, ErrNoStream) {
+		t.Errorf("no stream: %v", err)
+	}
+	if got, err := ReadUpToDate(ctx(t), nc, Events, ThreadSubject(key)); err != nil || len(got) != 3 {
+		t.Errorf("%d messages, %v", len(got), err)
+	}
+	if got, err := ReadUpToDate(ctx(t), nc, Events, "livechat.a.b.c.d"); err != nil || len(got) != 0 {
+		t.Errorf("nothing there: %d messages, %v", len(got), err)
 	}
 }
 

@@ -12,9 +12,10 @@ GO_WANTED := $(shell sed -n 's/^go //p' go.work)
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 PROGRAMS := $(patsubst %/main.go,./%,$(wildcard services/*/main.go))
 STATICCHECK := bin/tools/staticcheck
+DEMO := docker compose -p autotag-demo -f docker-compose.yml -f deployments/compose.demo.yml --project-directory .
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-all demo check lint fmt tidy bench fuzz clean need-go
+.PHONY: help build test test-all test-compose demo up up-demo down purge logs check lint fmt tidy bench fuzz clean need-go
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -32,6 +33,28 @@ test-all: test ## run all tests and the long ones (about an hour)
 
 demo: build ## play simulated chats and watch them being tagged; ends by itself
 	bin/standalone --demo
+
+up: ## run it with docker compose; says what is missing first
+	@VERSION='$(VERSION)' deployments/up
+
+up-demo: ## the same with the simulator in LiveChat's place: plays chats, then a table; exit status by it
+	@VERSION='$(VERSION)' deployments/up demo
+
+logs: ## follow the containers' logs
+	docker compose logs --follow --tail 100
+
+down: ## stop the containers, the demo's too, and keep the data
+	docker compose down --remove-orphans
+	$(DEMO) down --remove-orphans
+
+purge: ## stop the containers and remove their data; asks first
+	@printf 'This removes all webhooks, timers and decisions that NATS and Redis keep. Type "yes" to go on: '; \
+		read -r answer && [ "$$answer" = yes ] || { echo "nothing removed"; exit 1; }
+	docker compose down --remove-orphans --volumes
+	$(DEMO) down --remove-orphans --volumes
+
+test-compose: need-go ## test the containers (docker; about five minutes)
+	$(GO) test -tags compose ./services/e2e -run '^TestCompose' -count 1 -timeout 30m -v $(TESTFLAGS)
 
 check: lint ## check the formatting, the code, the modules and who imports what
 	@GO='$(GO)' .ci/modules

@@ -20,7 +20,7 @@ type Call struct {
 	Organization string // "" when the token is not known
 	Chat, Thread string // as the request names them
 	Tag          string
-	Status       int    // HTTP status, 0 when the connection was cut
+	Status       int    // HTTP status, 0 when the connection was cut from either side
 	Type         string // error.type, "" on success
 	Applied      bool   // the call was carried out
 	Billed       bool   // LiveChat charges for it: everything with a token except status 500
@@ -211,6 +211,9 @@ func (p *Platform) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	pause(hr, fault.Stall)
 	if fault.answers() {
 		status, r.call.Type = fault.Status, fault.Type
+	}
+	if hr.Context().Err() != nil {
+		status = 0 // the client has gone
 	}
 	r.call.Status = status
 	r.call.Billed = hr.Header.Get("Authorization") != "" && status != http.StatusInternalServerError

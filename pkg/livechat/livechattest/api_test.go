@@ -850,6 +850,9 @@ func TestHangsAndCuts(t *testing.T) {
 				t.Fatalf("answered %d", res.StatusCode)
 			}
 			c := <-done
+			if c.Status != 0 {
+				t.Errorf("recorded as answered: %+v", c)
+			}
 			if !c.Applied || !slices.Equal(r.Tags(r.thread), []string{"refund"}) {
 				t.Errorf("not applied: %+v, tags %v", c, r.Tags(r.thread))
 			}

@@ -8,13 +8,13 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"go.uber.org/goleak"
 
+	"autotag/pkg/testkit/leaktest"
 	"autotag/pkg/testkit/natstest"
 	"autotag/pkg/transcript"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 var key = transcript.Key{Org: "org1", Chat: "CHAT1", Thread: "THREAD1"}
 

@@ -1,3 +1,5 @@
+//go:build unix
+
 // Package natstest gives tests a real nats-server: in the test's own process,
 // or as a process of its own that can be killed, frozen and started again.
 package natstest
@@ -12,9 +14,13 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"autotag/pkg/testkit/proc"
 )
 
-const startTimeout = 20 * time.Second
+// startTimeout is generous: whoever waits goes on as soon as the server is
+// ready.
+const startTimeout = time.Minute
 
 // Server is a nats-server in the test's process: one node, JetStream on, every
 // write fsynced, its store in a folder of the test.
@@ -33,10 +39,14 @@ type Server struct {
 func Start(t testing.TB, edit func(*server.Options)) *Server {
 	t.Helper()
 	s := &Server{t: t, Dir: t.TempDir()}
+	port, err := strconv.Atoi(proc.FreePort(t))
+	if err != nil {
+		t.Fatal(err)
+	}
 	s.opt = server.Options{
 		ServerName: "natstest",
 		Host:       "127.0.0.1",
-		Port:       server.RANDOM_PORT,
+		Port:       port, // kept over Restart
 		HTTPHost:   "127.0.0.1",
 		HTTPPort:   server.RANDOM_PORT,
 		JetStream:  true,
@@ -67,7 +77,6 @@ func (s *Server) start() {
 	}
 	s.srv = srv
 	addr := srv.Addr().(*net.TCPAddr)
-	s.opt.Port = addr.Port
 	s.URL = "nats://" + net.JoinHostPort(addr.IP.String(), strconv.Itoa(addr.Port))
 	if m := srv.MonitorAddr(); m != nil {
 		s.MonitorURL = "http://" + m.String()
@@ -99,7 +108,7 @@ func (s *Server) Connect(opts ...nats.Option) (*nats.Conn, jetstream.JetStream) 
 // Connect returns a plain connection to url that is closed with the test.
 func Connect(t testing.TB, url string, opts ...nats.Option) (*nats.Conn, jetstream.JetStream) {
 	t.Helper()
-	nc, err := nats.Connect(url, opts...)
+	nc, err := nats.Connect(url, append([]nats.Option{nats.Timeout(startTimeout)}, opts...)...)
 	if err != nil {
 		t.Fatalf("connect to nats-server: %v", err)
 	}

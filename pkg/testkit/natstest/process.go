@@ -103,7 +103,7 @@ func (p *Process) Start() {
 
 func (p *Process) await() {
 	p.t.Helper()
-	client := http.Client{Timeout: time.Second}
+	client := http.Client{Timeout: 5 * time.Second}
 	defer client.CloseIdleConnections()
 	p.Await(func() error {
 		resp, err := client.Get(p.MonitorURL + "/healthz")

@@ -13,7 +13,11 @@ import (
 	"autotag/pkg/testkit/proc"
 )
 
-const program = "redis-server"
+const (
+	program = "redis-server"
+	// answerTimeout is generous: whoever waits goes on with the answer.
+	answerTimeout = time.Minute
+)
 
 // Process is a redis-server in a process of its own, with an append-only file
 // in a folder of the test.
@@ -66,12 +70,12 @@ func flush(t testing.TB, addr, db string) {
 // command sends commands on a connection of their own; each must be answered
 // with a plain status.
 func command(addr string, lines ...string) error {
-	c, err := net.DialTimeout("tcp", addr, time.Second)
+	c, err := net.Dial("tcp", addr)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = c.Close() }()
-	if err := c.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(answerTimeout)); err != nil {
 		return err
 	}
 	r := bufio.NewReader(c)

@@ -8,10 +8,11 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"go.uber.org/goleak"
+
+	"autotag/pkg/testkit/leaktest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 func client(t *testing.T, addr string) *redis.Client {
 	t.Helper()
@@ -26,7 +27,7 @@ func client(t *testing.T, addr string) *redis.Client {
 
 func within(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), answerTimeout)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -38,11 +39,10 @@ func TestMini(t *testing.T) {
 	if err := c.Set(within(t), "k", "v", 50*time.Millisecond).Err(); err != nil {
 		t.Fatal(err)
 	}
-	for c.Exists(within(t), "k").Val() != 0 {
-		if within(t).Err() != nil {
-			t.Fatal("the key never expires")
-		}
-		time.Sleep(10 * time.Millisecond)
+	for limit := within(t); c.Exists(limit, "k").Val() != 0; time.Sleep(10 * time.Millisecond) {
+	}
+	if n, err := c.Exists(within(t), "k").Result(); n != 0 || err != nil {
+		t.Errorf("the key does not expire: %d, %v", n, err)
 	}
 }
 

@@ -17,7 +17,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"go.uber.org/goleak"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
@@ -25,6 +24,7 @@ import (
 	"autotag/pkg/admin"
 	"autotag/pkg/config"
 	"autotag/pkg/stream"
+	"autotag/pkg/testkit/leaktest"
 	"autotag/pkg/testkit/natstest"
 	"autotag/services/ingress/app"
 )
@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 	}
-	goleak.VerifyTestMain(m)
+	leaktest.Main(m)
 }
 
 const (

@@ -20,18 +20,18 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"go.uber.org/goleak"
 
 	"autotag/pkg/decision"
 	"autotag/pkg/livechat/livechattest"
 	"autotag/pkg/logging"
 	"autotag/pkg/stream"
+	"autotag/pkg/testkit/leaktest"
 	"autotag/pkg/testkit/natstest"
 	"autotag/pkg/testkit/redistest"
 	"autotag/pkg/transcript"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 const (
 	org      = "5f0b2c4e-7a1d-4c39-9f57-3d2a61b8e0c4"

@@ -11,15 +11,16 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
+	"autotag/pkg/testkit/leaktest"
+	"autotag/pkg/testkit/proc"
 	"autotag/pkg/testkit/redistest"
 	"autotag/pkg/transcript"
 	"autotag/services/tagger/internal/tagging"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 var (
 	key  = transcript.Key{Org: "org1", Chat: "CHAT1", Thread: "THREAD1"}
@@ -690,7 +691,8 @@ func TestCluster(t *testing.T) {
 		t.Log("no redis-server to make a cluster of")
 		return
 	}
-	p := redistest.NewProcess(t, "--cluster-enabled", "yes")
+	// The default of the cluster's own port, 10,000 above the other, may not exist.
+	p := redistest.NewProcess(t, "--cluster-enabled", "yes", "--cluster-port", proc.FreePort(t))
 	ctx := t.Context()
 	node := connect(t, p.URL)
 	if err := node.Do(ctx, "cluster", "addslotsrange", 0, 16383).Err(); err != nil {

@@ -11,17 +11,16 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"autotag/pkg/decision"
 	"autotag/pkg/livechat"
 	"autotag/pkg/stream"
+	"autotag/pkg/testkit/leaktest"
 	"autotag/pkg/testkit/natstest"
 	"autotag/pkg/transcript"
 	"autotag/services/tagger/internal/tagging"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 var key = transcript.Key{Org: "org1", Chat: "CHAT1", Thread: "THREAD1"}
 

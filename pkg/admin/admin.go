@@ -11,8 +11,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -274,7 +276,12 @@ func Healthcheck(ctx context.Context, addr string, ready bool) error {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s answers %s", path, resp.Status)
+		err := fmt.Errorf("%s answers %s", path, resp.Status)
+		// What is wrong, in one line, for that is all of it that docker keeps.
+		if said, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10)); len(said) > 0 {
+			err = fmt.Errorf("%w: %s", err, strings.Join(strings.Fields(string(said)), " "))
+		}
+		return err
 	}
 	return nil
 }

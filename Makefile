@@ -35,10 +35,10 @@ demo: build ## play simulated chats and watch them being tagged; ends by itself
 	bin/standalone --demo
 
 up: ## run it with docker compose; says what is missing first
-	@VERSION='$(VERSION)' deployments/up
+	@BUILD_VERSION='$(VERSION)' deployments/up
 
 up-demo: ## the same with the simulator in LiveChat's place: plays chats, then a table; exit status by it
-	@VERSION='$(VERSION)' deployments/up demo
+	@BUILD_VERSION='$(VERSION)' deployments/up demo
 
 logs: ## follow the containers' logs
 	docker compose logs --follow --tail 100

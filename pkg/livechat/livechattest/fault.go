@@ -47,13 +47,6 @@ func TooManyRequests(after time.Duration) Fault {
 	return f
 }
 
-// Misdirected answers that the organization lives in another region.
-func Misdirected(region string) Fault {
-	f := Refusal("misdirected_request")
-	f.Body = string(errorBody(&refusal{f.Type, messages[f.Type], object{"region": region}}))
-	return f
-}
-
 // Status answers with a status and an empty JSON object.
 func Status(code int) Fault { return Fault{Status: code} }
 

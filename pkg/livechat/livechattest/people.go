@@ -488,6 +488,36 @@ func (p *Platform) systemMessage(t *thread, kind, text string) []Webhook {
 	return []Webhook{t.sendEvent("incoming_event", e)}
 }
 
+// Rate is the customer's good rating of the thread, with a comment: a system
+// message for each, and thread_properties_updated.
+func (p *Platform) Rate(thread, comment string) ([]Webhook, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t, _, err := p.find("rate", thread, "")
+	if err != nil {
+		return nil, err
+	}
+	out := p.systemMessage(t, "rating.chat_rated", "The customer rated the chat as good")
+	out = append(out, p.systemMessage(t, "rating.chat_commented", "The customer left a comment: "+comment)...)
+	set := Properties{"rating": {"score": 1, "comment": comment}}
+	t.properties = setProperties(t.properties, set)
+	return append(out, t.send("thread_properties_updated", "", object{
+		"chat_id": t.chat.id, "thread_id": t.id, "properties": set,
+	})), nil
+}
+
+// Tell sends a webhook of any action, known or not, that holds the thread's ids
+// and changes nothing.
+func (p *Platform) Tell(thread, action string) ([]Webhook, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t, _, err := p.find("tell", thread, "")
+	if err != nil {
+		return nil, err
+	}
+	return []Webhook{t.send(action, "", object{"chat_id": t.chat.id, "thread_id": t.id})}, nil
+}
+
 // SetSummary stores the platform's own summary of a closed thread:
 // thread_summary_set, which webhooks older than v3.6 do not have.
 func (p *Platform) SetSummary(thread, text string) ([]Webhook, error) {

@@ -61,7 +61,7 @@ type Switches struct {
 	ResendInitialEvents bool   `values:"false|true" desc:"events inside incoming_chat are sent as incoming_event too"`
 	OfflineSendsEnd     bool   `values:"false|true" desc:"a chat that is closed from its start sends chat_deactivated too"`
 	SystemMessages      string `values:"sent|silent|none" desc:"system messages are sent, or leave only a gap in the event ids, or are not written"`
-	EventIDs            string `values:"numbered|uuid|short" desc:"ids of events: <thread>_<n>, a UUID, or <n>, which is unique in its thread only"`
+	EventIDs            string `values:"numbered|uuid|short" desc:"ids of events: the thread's id and a number, a UUID, or a number, which is unique in its thread only"`
 	ClickMessage        string `values:"postback|plain|none" desc:"a pressed button writes a message that names the button, or one that does not, or none"`
 	ClickUpdatesEvent   bool   `values:"false|true" desc:"a pressed button sends event_updated of its rich message too"`
 	BotType             string `values:"agent|bot" desc:"the type of bots in a chat's list of users"`

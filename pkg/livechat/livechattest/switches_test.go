@@ -216,13 +216,3 @@ func TestDisabledWebhooks(t *testing.T) {
 		t.Errorf("%d %s, enabled %v", status, body, r.WebhooksEnabled(testOrg))
 	}
 }
-
-func TestMisdirectedFaultNamesTheRegion(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, nil)
-	r.FailNext(1, "", Misdirected("fra"))
-	status, _, body := r.send(call{path: "configuration/action/list_tags", body: `{}`})
-	if status != http.StatusMisdirectedRequest || at(t, []byte(body), "error", "data", "region") != "fra" {
-		t.Errorf("%d %s", status, body)
-	}
-}

@@ -300,6 +300,9 @@ func (t *thread) wire(v view) object {
 func (c *chat) wire(t *thread, v view) object {
 	users := []object{}
 	for _, u := range c.users {
+		if t.queued && userType(u) == "agent" {
+			continue // nobody has come yet
+		}
 		users = append(users, u.wire(v, t.active && slices.Contains(t.users, u.ID)))
 	}
 	o := object{"id": c.id, "users": users, "thread": t.wire(v), "access": object{"group_ids": c.groups}}

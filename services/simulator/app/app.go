@@ -25,7 +25,7 @@ import (
 // Config is the simulator's settings. Start from Default or config.Load.
 type Config struct {
 	Addr         string        `env:"SIMULATOR_ADDR" envDefault:"127.0.0.1:9400" desc:"address of the platform's API"`
-	Target       string        `env:"WEBHOOK_URL" envDefault:"http://127.0.0.1:8080/webhooks/livechat" desc:"where webhooks go"`
+	Target       string        `env:"WEBHOOK_URL" envDefault:"http://127.0.0.1:8080/webhooks/livechat" desc:"where webhooks go; with several addresses, comma-separated, they take turns"`
 	Secret       config.Secret `env:"LIVECHAT_WEBHOOK_SECRET" desc:"secret_key of the webhooks; simulator if empty"`
 	AccountID    string        `env:"LIVECHAT_ACCOUNT_ID" envDefault:"simulator" desc:"account id that the API accepts, together with LIVECHAT_PAT"`
 	PAT          config.Secret `env:"LIVECHAT_PAT" desc:"personal access token that the API accepts; simulator if empty"`
@@ -52,13 +52,23 @@ func (c *Config) Validate() []error {
 	if c.Speed <= 0 {
 		errs = append(errs, errors.New("SIMULATOR_SPEED: must be more than 0"))
 	}
-	if !strings.HasPrefix(c.Target, "http://") && !strings.HasPrefix(c.Target, "https://") {
-		errs = append(errs, errors.New("WEBHOOK_URL: must begin with http:// or https://"))
+	for _, url := range c.targets() {
+		if !strings.HasPrefix(url, "http://") && !strings.HasPrefix(url, "https://") {
+			errs = append(errs, errors.New("WEBHOOK_URL: must begin with http:// or https://"))
+		}
 	}
-	if err := parseSwitches(c.Switches, &livechattest.Switches{}); err != nil {
+	if _, err := parseSwitches(c.Switches); err != nil {
 		errs = append(errs, fmt.Errorf("SIMULATOR_SWITCHES: %w", err))
 	}
 	return errs
+}
+
+func (c *Config) targets() []string {
+	urls := strings.Split(c.Target, ",")
+	for i := range urls {
+		urls[i] = strings.TrimSpace(urls[i])
+	}
+	return urls
 }
 
 // The scenario types that users of the simulator meet.
@@ -142,16 +152,19 @@ type Simulator struct {
 // New returns a simulator that is not serving yet. onEvent, which may be nil,
 // is told what happens, one event at a time.
 func New(cfg Config, onEvent func(Event)) (*Simulator, error) {
-	s := &Simulator{cfg: cfg, sender: sender.New(cfg.Target, cfg.Speed)}
-	s.ctx, s.cancel = context.WithCancel(context.Background())
-	platform := livechattest.Config{
-		Sink:   func(w livechattest.Webhook) { s.player.Echo(s.ctx, w) },
-		OnCall: func(c livechattest.Call) { s.player.Called(c) },
-	}
-	if err := parseSwitches(cfg.Switches, &platform.Switches); err != nil {
+	open, err := parseSwitches(cfg.Switches)
+	if err != nil {
 		return nil, fmt.Errorf("SIMULATOR_SWITCHES: %w", err)
 	}
-	s.platform = livechattest.New(platform)
+	s := &Simulator{cfg: cfg, sender: sender.New(sender.Options{
+		URLs: cfg.targets(), Speed: cfg.Speed, Accept2xx: open.Accept2xx,
+	})}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.platform = livechattest.New(livechattest.Config{
+		Switches: open.Switches,
+		Sink:     func(w livechattest.Webhook) { s.player.Echo(s.ctx, w) },
+		OnCall:   func(c livechattest.Call) { s.player.Called(c) },
+	})
 	org := livechattest.Organization{
 		ID: cfg.Organization, LicenseID: cfg.LicenseID, Secret: or(cfg.Secret, "simulator"),
 		AccountID: cfg.AccountID, PAT: or(cfg.PAT, "simulator"), ClientIDs: []string{cfg.ClientID}, Groups: groups,
@@ -163,7 +176,7 @@ func New(cfg Config, onEvent func(Event)) (*Simulator, error) {
 		return nil, err
 	}
 	s.player = scenario.NewPlayer(scenario.Options{
-		Platform: s.platform, Organization: cfg.Organization, Groups: groups, Sender: s.sender,
+		Platform: s.platform, Organization: cfg.Organization, Groups: groups, Sender: s.sender, Delivery: open.Delivery,
 		Quiet: cfg.Quiet, Limit: cfg.Limit, OnEvent: onEvent,
 	})
 	return s, nil

@@ -88,11 +88,7 @@ func (a *actor) open(r *run, steps []Step, index int) ([]livechattest.Webhook, e
 		spec.Inactive = a.chat.Starts == StartsOffline
 		spec.Queued = a.chat.Starts == StartsQueued
 		hooks, err = a.opts.Platform.StartChat(a.opts.Organization, livechattest.Chat{
-			Users: []livechattest.User{
-				{ID: a.customer, Type: "customer", Name: a.chat.Customer},
-				{ID: agentID, Type: "agent", Name: "Agent Smith", Email: agentID},
-				{ID: botID, Type: "agent", Name: "Shop Bot"},
-			},
+			Users:  []livechattest.User{{ID: a.customer, Type: "customer", Name: a.chat.Customer}, colleagues["agent"], colleagues["bot"]},
 			Groups: a.chat.Groups, Version: a.chat.Webhooks, Thread: spec,
 		})
 	} else {
@@ -106,8 +102,14 @@ func (a *actor) open(r *run, steps []Step, index int) ([]livechattest.Webhook, e
 		r.chatID, r.thread = hooks[0].Chat, hooks[0].Thread
 		a.runs[r.thread] = r
 	})
+	ids := a.opts.Platform.EventIDs(r.thread)
 	for i := range steps {
-		a.remember(&steps[i], fmt.Sprintf("%s_%d", r.thread, i+1))
+		a.remember(&steps[i], ids[i])
+	}
+	if a.chat.Restricted {
+		if err := a.opts.Platform.Restrict(r.thread, "plan_history_limit"); err != nil {
+			return nil, err
+		}
 	}
 	a.emit(Event{Kind: ChatStarted}, r)
 	return hooks, nil
@@ -129,6 +131,9 @@ func (a *actor) event(s *Step) livechattest.Event {
 	case s.Form != nil:
 		e.Type, e.FormType = "filled_form", "prechat"
 		e.Fields = fields(s.Form, true)
+	case s.File != "":
+		e.Type = "file"
+		e.Extra = map[string]any{"name": s.File, "url": "https://cdn.example.com/file", "content_type": "application/octet-stream"}
 	case s.Asks != nil:
 		e.Type, e.FormType = "form", "others"
 		e.Fields = fields(s.Asks, false)
@@ -167,6 +172,8 @@ func fields(answers []Answer, filled bool) []livechattest.Field {
 		switch {
 		case filled && answer.Several:
 			f.Type, f.Choices = "checkbox", choices
+		case filled && answer.Choice:
+			f.Type, f.Choices = "select", choices
 		case filled:
 			f.Type, f.Text = "textarea", answer.Answers[0]
 			if kind := strings.ReplaceAll(strings.ToLower(answer.Question), "-", ""); kind == "name" || kind == "email" {
@@ -221,6 +228,16 @@ func (a *actor) act(r *run, s *Step) ([]livechattest.Webhook, error) {
 		return p.UntagAsPerson(r.thread, s.Tag)
 	case Transfer:
 		return p.Transfer(r.thread, s.Groups, agentID)
+	case Joins:
+		return p.AddUser(r.thread, colleagues[s.Author])
+	case Leaves:
+		return p.RemoveUser(r.thread, colleagues[s.Author].ID)
+	case Rates:
+		return p.Rate(r.thread, s.Text)
+	case Summary:
+		return p.SetSummary(r.thread, s.Text)
+	case Unknown:
+		return p.Tell(r.thread, s.Action)
 	case End:
 		return p.Deactivate(r.thread, a.userID(s.Author))
 	}

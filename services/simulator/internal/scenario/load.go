@@ -194,7 +194,9 @@ func (r *reader) oneOf(into *string, values ...string) func(*yaml.Node) {
 func (r *reader) scenario(n *yaml.Node, s *Scenario) {
 	r.keys(n, "a scenario", map[string]func(*yaml.Node){
 		"note": r.text(&s.Note),
-		"tags": r.texts("tags", &s.Tags),
+		"tags": func(n *yaml.Node) {
+			r.list(n, "tags", func(n *yaml.Node) { r.tag(n, s) })
+		},
 		"chats": func(n *yaml.Node) {
 			r.list(n, "chats", func(n *yaml.Node) { s.Chats = append(s.Chats, r.chat(n)) })
 		},
@@ -211,11 +213,28 @@ func (r *reader) scenario(n *yaml.Node, s *Scenario) {
 	}
 }
 
-func (r *reader) chat(n *yaml.Node) Chat {
-	c := Chat{
-		Groups: []int{0}, Webhooks: "3.6", Starts: StartsOpen, OpensWith: 1,
-		Pace: 100 * time.Millisecond, Repeat: 1, Order: AsSent, Seed: 1, Copies: 1,
+// tag reads a tag's name, or its name and groups.
+func (r *reader) tag(n *yaml.Node, s *Scenario) {
+	var name string
+	if n.Kind == yaml.ScalarNode {
+		r.text(&name)(n)
+		s.Tags = append(s.Tags, name)
+		return
 	}
+	var groups []int
+	r.keys(n, "a tag", map[string]func(*yaml.Node){"name": r.text(&name), "groups": r.numbers("groups", &groups)})
+	if name == "" || groups == nil {
+		r.fail(n, "a tag has a name and groups, or is a name alone")
+		return
+	}
+	if s.TagGroups == nil {
+		s.TagGroups = map[string][]int{}
+	}
+	s.Tags, s.TagGroups[name] = append(s.Tags, name), groups
+}
+
+func (r *reader) chat(n *yaml.Node) Chat {
+	c := Chat{Groups: []int{0}, Starts: StartsOpen, OpensWith: 1, Pace: 100 * time.Millisecond, Repeat: 1, Seed: 1}
 	var single Thread
 	var seed int
 	var order string
@@ -229,6 +248,7 @@ func (r *reader) chat(n *yaml.Node) Chat {
 			r.oneOf(&v, "v3.2", "v3.3", "v3.4", "v3.5", "v3.6", "v3.7")(n)
 			c.Webhooks = strings.TrimPrefix(v, "v")
 		},
+		"restricted": r.flag(&c.Restricted),
 		"starts":     r.oneOf(&c.Starts, StartsOpen, StartsQueued, StartsOffline),
 		"opens_with": r.number(0, &c.OpensWith),
 		"pace":       r.duration(&c.Pace),
@@ -297,6 +317,21 @@ func (r *reader) steps(n *yaml.Node, t *Thread) {
 	r.list(n, "says", func(n *yaml.Node) { t.Says = append(t.Says, r.step(n)) })
 }
 
+// stepWords are the keys that say what a step is.
+var stepWords = []string{
+	"customer", "agent", "bot", "edit", "delete", "translate", "person_tags", "person_removes", "transfer",
+	"joins", "leaves", "rates", "summary", "webhook", "until_tagged", "end",
+}
+
+// action takes what may be the name of a webhook's action.
+func (r *reader) action(into *string) func(*yaml.Node) {
+	return func(n *yaml.Node) {
+		if r.text(into)(n); *into == "" || strings.Trim(*into, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
+			r.fail(n, "must be the name of an action: small letters, digits and _")
+		}
+	}
+}
+
 func (r *reader) step(n *yaml.Node) Step {
 	s := Step{Line: n.Line, After: -1}
 	var what []string
@@ -322,6 +357,11 @@ func (r *reader) step(n *yaml.Node) Step {
 		"person_tags":    begin(PersonTags, "person_tags", r.text(&s.Tag)),
 		"person_removes": begin(PersonRemoves, "person_removes", r.text(&s.Tag)),
 		"transfer":       begin(Transfer, "transfer", r.numbers("transfer", &s.Groups)),
+		"joins":          begin(Joins, "joins", r.oneOf(&s.Author, "agent", "bot")),
+		"leaves":         begin(Leaves, "leaves", r.oneOf(&s.Author, "agent", "bot")),
+		"rates":          begin(Rates, "rates", r.text(&s.Text)),
+		"summary":        begin(Summary, "summary", r.text(&s.Text)),
+		"webhook":        begin(Unknown, "webhook", r.action(&s.Action)),
 		"until_tagged":   begin(UntilTagged, "until_tagged", r.texts("until_tagged", &s.Tags)),
 		"end":            begin(End, "end", r.oneOf(&s.Author, "customer", "agent", "router")),
 		"to":             func(n *yaml.Node) { to = n; r.text(&s.Text)(n) },
@@ -334,7 +374,7 @@ func (r *reader) step(n *yaml.Node) Step {
 	})
 	switch {
 	case len(what) == 0:
-		r.fail(n, "a step needs one of: customer, agent, bot, edit, delete, translate, person_tags, person_removes, transfer, until_tagged, end")
+		r.fail(n, "a step needs one of: %s", strings.Join(stepWords, ", "))
 	case len(what) > 1:
 		r.fail(n, "a step is either %s", strings.Join(what, " or "))
 	case (s.Kind == Edit || s.Kind == Translate) != (to != nil):
@@ -361,9 +401,10 @@ func (r *reader) said(n *yaml.Node, s *Step) {
 		"asks":    answers(&s.Asks),
 		"buttons": r.texts("buttons", &s.Buttons),
 		"button":  r.text(&s.Button),
+		"file":    r.text(&s.File),
 	})
 	given := 0
-	for _, there := range []bool{s.Form != nil, s.Asks != nil, s.Buttons != nil, s.Button != ""} {
+	for _, there := range []bool{s.Form != nil, s.Asks != nil, s.Buttons != nil, s.Button != "", s.File != ""} {
 		if there {
 			given++
 		}
@@ -371,8 +412,8 @@ func (r *reader) said(n *yaml.Node, s *Step) {
 	customers := s.Form != nil || s.Button != ""
 	switch {
 	case given != 1:
-		r.fail(n, "must be a text or one of: form, asks, buttons, button")
-	case customers != (s.Author == "customer"):
+		r.fail(n, "must be a text or one of: form, asks, buttons, button, file")
+	case s.File == "" && customers != (s.Author == "customer"):
 		r.fail(n, "customers fill forms and press buttons, agents and bots offer them")
 	}
 }
@@ -384,12 +425,18 @@ func (r *reader) answers(n *yaml.Node, into *[]Answer) {
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		a := Answer{Question: n.Content[i].Value}
-		if value := n.Content[i+1]; value.Kind == yaml.SequenceNode {
+		value := n.Content[i+1]
+		if value.Kind == yaml.SequenceNode {
 			a.Several = true
 			r.texts("the answers", &a.Answers)(value)
 		} else {
 			a.Answers = []string{""}
-			r.text(&a.Answers[0])(value)
+			read := r.text(&a.Answers[0])
+			if a.Choice = value.Kind == yaml.MappingNode; a.Choice {
+				r.keys(value, "an answer", map[string]func(*yaml.Node){"choice": read})
+			} else {
+				read(value)
+			}
 		}
 		*into = append(*into, a)
 	}
@@ -426,6 +473,7 @@ func (r *reader) check(n *yaml.Node, c *Chat) {
 		messages := map[string]bool{}
 		buttons := map[string]bool{}
 		opening := true
+		served := i > 0 || c.Starts != StartsQueued
 		for j, s := range t.Says {
 			opening = opening && s.Kind == Says && s.Button == "" && j < c.OpensWith
 			switch s.Kind {
@@ -437,6 +485,9 @@ func (r *reader) check(n *yaml.Node, c *Chat) {
 				for _, b := range s.Buttons {
 					buttons[b] = true
 				}
+				if s.Author == "agent" && !served {
+					r.fail(at(s), "the customer still waits in the queue; an agent needs `joins: agent` first")
+				}
 				if s.Button != "" && !buttons[s.Button] {
 					r.fail(at(s), "no button %q was offered before", s.Button)
 				}
@@ -446,6 +497,12 @@ func (r *reader) check(n *yaml.Node, c *Chat) {
 			case Edit, Delete, Translate:
 				if !messages[s.Of] {
 					r.fail(at(s), "no message before this has `as: %s`", s.Of)
+				}
+			case Joins:
+				served = served || s.Author == "agent"
+			case Summary:
+				if !ended {
+					r.fail(at(s), "LiveChat writes its summary after the end")
 				}
 			case End:
 				if ended {

@@ -58,7 +58,7 @@ chats:
 	switch {
 	case s.Name != "a chat", s.Note != "what it shows", len(s.Tags) != 1:
 		t.Errorf("scenario %+v", s)
-	case c.Webhooks != "3.3", c.Order != EndFirst, c.Pace != 10*time.Millisecond, c.Repeat != 1, c.Copies != 1, c.OpensWith != 1:
+	case c.Webhooks != "3.3", c.Order != EndFirst, c.Pace != 10*time.Millisecond, c.Repeat != 1, c.Copies != 0, c.OpensWith != 1:
 		t.Errorf("chat %+v", c)
 	case len(says) != 7, says[0].Text != "404", says[1].Arrives.Delay != 500*time.Millisecond, !says[1].Internal, !says[1].Markdown:
 		t.Errorf("steps %+v", says)
@@ -91,11 +91,11 @@ func TestFaultsHaveTheirPlace(t *testing.T) {
 		{"unknown order", "chats:\n  - name: one\n    order: random\n    says: [{end: agent}]\n    expect: []",
 			"f.yaml:3:12: must be one of: as sent, shuffled, end first, reversed, all at once"},
 		{"unknown API answer", "chats:\n  - name: one\n    api: [418]\n    says: [{end: agent}]\n    expect: []",
-			"f.yaml:3:11: must be one of: 429, 500, 502, 503, 504, html, lost answer"},
+			"f.yaml:3:11: must be one of: 429, 429 for 1s, 500, 502, 503, 504, html, lost answer"},
 		{"no copies", "chats:\n  - name: one\n    copies: 0\n    says: [{end: agent}]\n    expect: []", "f.yaml:3:13: must be a number, at least 1"},
 		{"lose", "chats:\n  - name: one\n    lose: 20\n    says: [{end: agent}]\n    expect: []", "f.yaml:3:11: must be a share such as 20%"},
 		{"time without unit", step("{customer: x, after: 300}"), "f.yaml:6:30: must be a time such as 300ms or 2s"},
-		{"nothing to do", step("{after: 1s}"), "f.yaml:6:9: a step needs one of: customer, agent, bot, edit, delete, translate, person_tags, person_removes, transfer, until_tagged, end"},
+		{"nothing to do", step("{after: 1s}"), "f.yaml:6:9: a step needs one of: customer, agent, bot, edit, delete, translate, person_tags, person_removes, transfer, joins, leaves, rates, summary, webhook, until_tagged, end"},
 		{"two things", step("{customer: x, delete: m}"), "f.yaml:6:9: a step is either customer or delete"},
 		{"null", step("{customer: }"), "f.yaml:6:20: must be a text"},
 		{"edit without text", step("{edit: m}"), "f.yaml:6:9: edit and translate need a text in `to`, other steps have none"},
@@ -161,7 +161,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		for _, c := range s.Chats {
-			if c.Name == "" || len(c.Threads) == 0 || c.Repeat < 1 || c.Copies < 1 {
+			if c.Name == "" || len(c.Threads) == 0 || c.Repeat < 1 || c.Copies < 0 {
 				t.Errorf("accepted %+v", c)
 			}
 		}

@@ -20,6 +20,7 @@ type Options struct {
 	Organization string // must exist on the platform
 	Groups       []int  // the organization's groups; the tags that scenarios need get all of them
 	Sender       *sender.Sender
+	Delivery     Delivery // Accept2xx is the sender's
 	// Quiet is how long nothing may happen before the tags count as final: time
 	// enough for the receiver to decide a chat that has just ended.
 	Quiet time.Duration
@@ -35,10 +36,10 @@ type EventKind string
 
 const (
 	ChatStarted      EventKind = "chat_started"
-	WebhookSent      EventKind = "webhook_sent"       // Attempt, Status; arrived when Status is 200
+	WebhookSent      EventKind = "webhook_sent"       // Attempt, Status; it arrived
 	WebhookRetry     EventKind = "webhook_retry"      // Attempt, Status, Error; it will be tried again
 	WebhookGivenUp   EventKind = "webhook_given_up"   // after the last try
-	WebhookDropped   EventKind = "webhook_dropped"    // on purpose: the scenario loses it
+	WebhookDropped   EventKind = "webhook_dropped"    // on purpose: the scenario loses it, or webhooks are disabled
 	WebhookDuplicate EventKind = "webhook_duplicated" // on purpose: it is sent once more
 	TagCalled        EventKind = "tag_called"         // Method, Tag, Status: a call that changes tags
 	APICalled        EventKind = "api_called"         // Method, Status: any other call
@@ -102,6 +103,7 @@ type Player struct {
 	changed chan struct{} // closed at the next activity
 	last    time.Time     // of the latest activity
 	sending int           // webhooks on their way
+	failing int           // webhooks given up since one arrived
 	report  Report
 }
 
@@ -253,7 +255,8 @@ func (p *Player) Play(ctx context.Context, scenarios []Scenario) (Report, error)
 	var chats sync.WaitGroup
 	for _, s := range scenarios {
 		for i := range s.Chats {
-			c := &s.Chats[i]
+			chat := p.opts.Delivery.of(s.Chats[i])
+			c := &chat
 			for n := range c.Repeat {
 				name := c.Name
 				if c.Repeat > 1 {
@@ -338,9 +341,16 @@ func (p *Player) wait(ctx context.Context, over <-chan time.Time, done func() (b
 // createTags makes every tag exist that the scenarios name.
 func (p *Player) createTags(ctx context.Context, scenarios []Scenario) error {
 	tags := map[string]bool{}
+	groups := map[string][]int{}
 	for _, s := range scenarios {
 		for _, t := range s.Tags {
 			tags[t] = true
+		}
+		for t, own := range s.TagGroups {
+			if groups[t] != nil && !slices.Equal(groups[t], own) {
+				return fmt.Errorf("scenario %s: the tag %s has other groups in another scenario", s.Name, t)
+			}
+			groups[t] = own
 		}
 		for _, c := range s.Chats {
 			for _, t := range c.Threads {
@@ -357,7 +367,11 @@ func (p *Player) createTags(ctx context.Context, scenarios []Scenario) error {
 	}
 	delete(tags, "")
 	for tag := range tags {
-		hooks, err := p.opts.Platform.CreateTag(p.opts.Organization, tag, p.opts.Groups...)
+		in := p.opts.Groups
+		if groups[tag] != nil {
+			in = groups[tag]
+		}
+		hooks, err := p.opts.Platform.CreateTag(p.opts.Organization, tag, in...)
 		if errors.Is(err, livechattest.ErrExists) {
 			continue
 		}
@@ -431,11 +445,14 @@ func describe(c *Chat, thread int) string {
 			add("%d %s", part.n, part.what)
 		}
 	}
-	if c.Webhooks != "3.6" {
+	if c.Webhooks != defaultShape {
 		add("v%s shape", c.Webhooks)
 	}
 	if thread == 0 && c.Starts != StartsOpen {
 		add("%s", c.Starts)
+	}
+	if c.Restricted {
+		add("restricted")
 	}
 	if len(c.API) > 0 {
 		add("API: %s", strings.Join(c.API, " "))
@@ -451,6 +468,11 @@ const (
 	agentID = "smith@example.com"
 	botID   = "9f3ad1c07be24d6a8e15c2b47d60fa93"
 )
+
+var colleagues = map[string]livechattest.User{
+	"agent": {ID: agentID, Type: "agent", Name: "Agent Smith", Email: agentID},
+	"bot":   {ID: botID, Type: "agent", Name: "Shop Bot"},
+}
 
 // playChat plays the threads of one chat one after the other.
 func (p *Player) playChat(ctx context.Context, runs []*run, n uint64) {
@@ -475,9 +497,16 @@ func customerID() string {
 		rand.Uint32()>>20, rand.Uint32()>>20, rand.Uint64()>>16)
 }
 
-// send delivers one webhook in the background. answered, if not nil, is closed
-// after the first try.
+// send delivers one webhook in the background, unless the organization's
+// webhooks are disabled. answered, if not nil, is closed after the first try.
 func (p *Player) send(ctx context.Context, r *run, w livechattest.Webhook, answered chan struct{}) {
+	if !p.opts.Platform.WebhooksEnabled(p.opts.Organization) {
+		p.emit(Event{Kind: WebhookDropped, Action: w.Action}, r)
+		if answered != nil {
+			close(answered)
+		}
+		return
+	}
 	p.touch(func() {
 		p.sending++
 		if r != nil {
@@ -492,11 +521,15 @@ func (p *Player) send(ctx context.Context, r *run, w livechattest.Webhook, answe
 			}
 			p.touch(func() {
 				switch {
-				case t.OK():
+				case t.OK:
 					p.report.Webhooks++
+					p.failing = 0
 				case t.Last:
 					e.Kind = WebhookGivenUp
 					p.report.GivenUp++
+					if p.failing++; p.failing == p.opts.Delivery.DisableAfter {
+						p.opts.Platform.DisableWebhooks(p.opts.Organization)
+					}
 				default:
 					e.Kind = WebhookRetry
 					p.report.Retries++

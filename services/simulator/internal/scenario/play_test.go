@@ -58,7 +58,7 @@ func play(t *testing.T, text string, r *receiver, during func(*livechattest.Plat
 	}
 	server := httptest.NewServer(r)
 	defer server.Close()
-	out := sender.New(server.URL, 1000)
+	out := sender.New(sender.Options{URLs: []string{server.URL}, Speed: 1000})
 	defer out.Close()
 	p := livechattest.New(livechattest.Config{})
 	if err := p.AddOrganization(livechattest.Organization{ID: "org", Secret: "s"}); err != nil {
@@ -271,7 +271,7 @@ func TestContextStopsThePlay(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	report, err := NewPlayer(Options{Platform: p, Organization: "org", Sender: sender.New(server.URL, 1), Limit: time.Hour}).Play(ctx, []Scenario{s})
+	report, err := NewPlayer(Options{Platform: p, Organization: "org", Sender: sender.New(sender.Options{URLs: []string{server.URL}}), Limit: time.Hour}).Play(ctx, []Scenario{s})
 	if err == nil || report.OK {
 		t.Errorf("got %v, %+v", err, report)
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,34 +22,42 @@ var pauses = []time.Duration{10 * time.Second, 20 * time.Second, 30 * time.Secon
 
 // Try is one try of a delivery.
 type Try struct {
-	Number int // from 1
-	Status int // 0 when no answer came in time
+	Number int  // from 1
+	Status int  // 0 when no answer came in time
+	OK     bool // the webhook arrived
 	Took   time.Duration
 	Err    error // why no answer came
 	Again  time.Duration
-	Last   bool // delivered, or given up
+	Last   bool // arrived, or given up
 }
 
-// OK says whether the try counts as a success.
-func (t Try) OK() bool { return t.Status == http.StatusOK }
+// Options of a Sender.
+type Options struct {
+	// URLs are the addresses to post to, at least one; the tries take turns.
+	URLs []string
+	// Speed shortens the pauses between tries by that factor (1 when 0); the
+	// time-out of a try stays as it is, for it measures the receiver.
+	Speed float64
+	// Accept2xx takes every status of 200 to 299 for a success. LiveChat
+	// documents 200 alone.
+	Accept2xx bool
+}
 
-// Sender posts webhooks to one address.
+// Sender posts webhooks.
 type Sender struct {
-	url    string
-	speed  float64
+	opts   Options
+	turn   atomic.Uint64
 	client *http.Client
 }
 
-// New returns a sender. speed shortens the pauses between tries by that factor
-// (1 when 0); the time-out of a try stays as it is, for it measures the
-// receiver.
-func New(url string, speed float64) *Sender {
-	if speed == 0 {
-		speed = 1
+// New returns a sender.
+func New(opts Options) *Sender {
+	if opts.Speed == 0 {
+		opts.Speed = 1
 	}
-	return &Sender{url: url, speed: speed, client: &http.Client{
+	return &Sender{opts: opts, client: &http.Client{
 		Timeout:       Timeout,
-		Transport:     &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute},
+		Transport:     &http.Transport{DialContext: dialAny, MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 }
@@ -59,15 +68,15 @@ func (s *Sender) Send(ctx context.Context, body []byte, report func(Try)) bool {
 	for n := 1; ; n++ {
 		try := s.try(ctx, body)
 		try.Number = n
-		try.Last = try.OK() || n > len(pauses) || ctx.Err() != nil
+		try.Last = try.OK || n > len(pauses) || ctx.Err() != nil
 		if !try.Last {
-			try.Again = time.Duration(float64(pauses[n-1]) / s.speed)
+			try.Again = time.Duration(float64(pauses[n-1]) / s.opts.Speed)
 		}
 		if report != nil {
 			report(try)
 		}
 		if try.Last {
-			return try.OK()
+			return try.OK
 		}
 		if !Sleep(ctx, try.Again) {
 			return false
@@ -78,11 +87,13 @@ func (s *Sender) Send(ctx context.Context, body []byte, report func(Try)) bool {
 func (s *Sender) try(ctx context.Context, body []byte) Try {
 	start := time.Now()
 	status, err := s.post(ctx, body)
-	return Try{Status: status, Took: time.Since(start), Err: err}
+	ok := status == http.StatusOK || s.opts.Accept2xx && status/100 == 2
+	return Try{Status: status, OK: ok, Took: time.Since(start), Err: err}
 }
 
 func (s *Sender) post(ctx context.Context, body []byte) (int, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url, bytes.NewReader(body))
+	url := s.opts.URLs[(s.turn.Add(1)-1)%uint64(len(s.opts.URLs))]
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return 0, fmt.Errorf("post webhook: %w", err)
 	}

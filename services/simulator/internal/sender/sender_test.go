@@ -42,26 +42,29 @@ func TestRetryRule(t *testing.T) {
 		name     string
 		statuses []int
 		speed    float64
+		accept   bool // every 2xx
 		ok       bool
 		at       []time.Duration // of the tries
 	}{
-		{"200 at once", []int{200}, 1, true, []time.Duration{0}},
-		{"202 is no success", []int{202, 200}, 1, true, []time.Duration{0, 10 * time.Second}},
-		{"204 is no success", []int{204, 200}, 1, true, []time.Duration{0, 10 * time.Second}},
-		{"4xx is tried again too", []int{401, 400, 404, 403}, 1, false,
+		{"200 at once", []int{200}, 1, false, true, []time.Duration{0}},
+		{"202 is no success", []int{202, 200}, 1, false, true, []time.Duration{0, 10 * time.Second}},
+		{"204 is no success", []int{204, 200}, 1, false, true, []time.Duration{0, 10 * time.Second}},
+		{"202 is one by the switch", []int{202}, 1, true, true, []time.Duration{0}},
+		{"302 is none by the switch", []int{302, 204}, 1, true, true, []time.Duration{0, 10 * time.Second}},
+		{"4xx is tried again too", []int{401, 400, 404, 403}, 1, false, false,
 			[]time.Duration{0, 10 * time.Second, 30 * time.Second, time.Minute}},
-		{"a redirect is not followed", []int{302, 200}, 1, true, []time.Duration{0, 10 * time.Second}},
-		{"up again at the third try", []int{503, 503, 200}, 1, true, []time.Duration{0, 10 * time.Second, 30 * time.Second}},
-		{"no answer within ten seconds", []int{0, 200}, 1, true, []time.Duration{0, 20 * time.Second}},
-		{"never an answer", []int{0}, 1, false, []time.Duration{0, 20 * time.Second, 50 * time.Second, 90 * time.Second}},
-		{"a faster clock", []int{503}, 20, false,
+		{"a redirect is not followed", []int{302, 200}, 1, false, true, []time.Duration{0, 10 * time.Second}},
+		{"up again at the third try", []int{503, 503, 200}, 1, false, true, []time.Duration{0, 10 * time.Second, 30 * time.Second}},
+		{"no answer within ten seconds", []int{0, 200}, 1, false, true, []time.Duration{0, 20 * time.Second}},
+		{"never an answer", []int{0}, 1, false, false, []time.Duration{0, 20 * time.Second, 50 * time.Second, 90 * time.Second}},
+		{"a faster clock", []int{503}, 20, false, false,
 			[]time.Duration{0, 500 * time.Millisecond, 1500 * time.Millisecond, 3 * time.Second}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				a := &answers{statuses: tc.statuses}
-				s := New("http://ingress.test/webhooks/livechat", tc.speed)
+				s := New(Options{URLs: []string{"http://ingress.test/webhooks/livechat"}, Speed: tc.speed, Accept2xx: tc.accept})
 				s.client.Transport = a
 				start := time.Now()
 				var tries []Try
@@ -77,7 +80,7 @@ func TestRetryRule(t *testing.T) {
 				}
 				for i, try := range tries {
 					last := i == len(tries)-1
-					if try.Number != i+1 || try.Last != last || try.OK() != (last && tc.ok) || (try.Err == nil) != (try.Status != 0) {
+					if try.Number != i+1 || try.Last != last || try.OK != (last && tc.ok) || (try.Err == nil) != (try.Status != 0) {
 						t.Errorf("try %+v", try)
 					}
 				}
@@ -94,7 +97,7 @@ func TestRetryRule(t *testing.T) {
 func TestContextStopsTheRetries(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := New("http://ingress.test/", 1)
+		s := New(Options{URLs: []string{"http://ingress.test/"}})
 		s.client.Transport = &answers{statuses: []int{503}}
 		ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
 		defer cancel()
@@ -115,14 +118,33 @@ func TestRealRequest(t *testing.T) {
 		seen.Store(r.Method + " " + r.Header.Get("Content-Type"))
 	}))
 	defer server.Close()
-	s := New(server.URL, 1)
+	s := New(Options{URLs: []string{server.URL}})
 	defer s.Close()
 	if !s.Send(t.Context(), []byte("{}"), nil) || seen.Load() != "POST application/json" {
 		t.Errorf("got %v", seen.Load())
 	}
 	var refused Try
-	dead := New("http://127.0.0.1:1/", 1e6)
+	dead := New(Options{URLs: []string{"http://127.0.0.1:1/"}, Speed: 1e6})
 	if dead.Send(t.Context(), nil, func(try Try) { refused = try }) || refused.Status != 0 || refused.Err == nil {
 		t.Errorf("nobody listens, got %+v", refused)
+	}
+}
+
+func TestSeveralReceiversTakeTurns(t *testing.T) {
+	t.Parallel()
+	var got [2]atomic.Int32
+	var urls []string
+	for i := range got {
+		server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { got[i].Add(1) }))
+		defer server.Close()
+		urls = append(urls, server.URL)
+	}
+	s := New(Options{URLs: urls})
+	defer s.Close()
+	for range 4 {
+		s.Send(t.Context(), []byte("{}"), nil)
+	}
+	if got[0].Load() != 2 || got[1].Load() != 2 {
+		t.Errorf("%d and %d", got[0].Load(), got[1].Load())
 	}
 }

@@ -15,10 +15,10 @@ STATICCHECK := bin/tools/staticcheck
 DEMO := docker compose -p autotag-demo -f docker-compose.yml -f deployments/compose.demo.yml --project-directory .
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-all test-compose demo up up-demo down purge logs check lint fmt tidy bench fuzz clean need-go
+.PHONY: help build test test-all test-compose demo up up-demo down purge logs check lint fmt tidy bench fuzz clean need-go need-docker
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 build: need-go ## build the programs into bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '-X autotag/pkg/buildinfo.version=$(VERSION)' -o bin/ $(PROGRAMS)
@@ -34,26 +34,26 @@ test-all: test ## run all tests and the long ones (about an hour)
 demo: build ## play simulated chats and watch them being tagged; ends by itself
 	bin/standalone --demo
 
-up: ## run it with docker compose; says what is missing first
+up: need-docker ## run it with docker compose; says what is missing first
 	@BUILD_VERSION='$(VERSION)' deployments/up
 
-up-demo: ## the same with the simulator in LiveChat's place: plays chats, then a table; exit status by it
+up-demo: need-docker ## the same with the simulator in LiveChat's place: plays chats, then a table; exit status by it
 	@BUILD_VERSION='$(VERSION)' deployments/up demo
 
-logs: ## follow the containers' logs
+logs: need-docker ## follow the containers' logs
 	docker compose logs --follow --tail 100
 
-down: ## stop the containers, the demo's too, and keep the data
+down: need-docker ## stop the containers, the demo's too, and keep the data
 	docker compose down --remove-orphans
 	$(DEMO) down --remove-orphans
 
-purge: ## stop the containers and remove their data; asks first
+purge: need-docker ## stop the containers and remove their data; asks first
 	@printf 'This removes all webhooks, timers and decisions that NATS and Redis keep. Type "yes" to go on: '; \
 		read -r answer && [ "$$answer" = yes ] || { echo "nothing removed"; exit 1; }
 	docker compose down --remove-orphans --volumes
 	$(DEMO) down --remove-orphans --volumes
 
-test-compose: need-go ## test the containers (docker; about five minutes)
+test-compose: need-go need-docker ## test the containers (docker; about five minutes)
 	$(GO) test -tags compose ./services/e2e -run '^TestCompose' -count 1 -timeout 30m -v $(TESTFLAGS)
 
 check: lint ## check the formatting, the code, the modules and who imports what
@@ -90,3 +90,7 @@ need-go:
 		{ split($$NF, have, "."); split(wanted, need, "."); sub(/.*go/, "", have[1]) } \
 		END { if (NR && (have[1] + 0 > need[1] + 0 || have[1] + 0 == need[1] + 0 && have[2] + 0 >= need[2] + 0)) exit; \
 		print "Go is too old: install Go " wanted " or newer, see https://go.dev/dl" > "/dev/stderr"; exit 1 }'
+
+need-docker:
+	@docker compose version >/dev/null 2>&1 || { echo "docker compose, version 2, is missing: see https://docs.docker.com/compose/install" >&2; exit 1; }
+	@docker info >/dev/null 2>&1 || { echo "the docker engine does not answer: start it, or see with docker info what keeps you from it" >&2; exit 1; }

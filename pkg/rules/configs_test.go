@@ -3,10 +3,12 @@ package rules
 import (
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	yaml "go.yaml.in/yaml/v3"
 )
 
 const configs = "../../configs/"
@@ -34,15 +36,288 @@ func runTests(t *testing.T, set *Set, data []byte) {
 	}
 }
 
-// The rules that come with the program are in order, without a warning, and do
-// what their tests say.
-func TestShippedRules(t *testing.T) {
-	t.Parallel()
+// shipped reads the rules that come with the program and their tests, about
+// which there is nothing to say, not even a warning.
+func shipped(t *testing.T) (*Set, *Tests) {
+	t.Helper()
 	set, ps := Parse("rules.yaml", readConfig(t, "rules.yaml"))
 	if len(ps) > 0 {
 		t.Fatal(ps)
 	}
+	tests, ps := ParseTests("rules_test.yaml", readConfig(t, "rules_test.yaml"), set)
+	if len(ps) > 0 {
+		t.Fatal(ps)
+	}
+	return set, tests
+}
+
+// The rules that come with the program do what their tests say.
+func TestShippedRules(t *testing.T) {
+	t.Parallel()
+	set, _ := shipped(t)
+	if n := len(set.Rules); n < 12 || n > 20 {
+		t.Errorf("%d rules are not a file to start from", n)
+	}
 	runTests(t, set, readConfig(t, "rules_test.yaml"))
+}
+
+// Each of them gives its tag in a test. Another test has its words too and gets
+// nothing from it, because of its conditions: the words are from the wrong side,
+// in another group or place, or beside words of its none.
+func TestShippedRulesHaveTestsForAndAgainst(t *testing.T) {
+	t.Parallel()
+	set, tests := shipped(t)
+	results := make([]Result, len(tests.Cases))
+	for i, c := range tests.Cases {
+		results[i] = set.Match(c.Chat)
+	}
+	for i, rule := range set.Rules {
+		loose := edited(t, "rules.yaml", func(root *yaml.Node) {
+			rules := child(root, "rules")
+			rules.Content = []*yaml.Node{rules.Content[i]}
+			drop(root, "defaults")
+			loosen(root)
+			if !rule.Fallback {
+				var internal yaml.Node
+				if err := internal.Encode(map[string]bool{"internal": true}); err != nil {
+					t.Fatal(err)
+				}
+				rules.Content[0].Content = append(rules.Content[0].Content, internal.Content...)
+			}
+		})
+		if loose == nil {
+			t.Fatalf("rule %s cannot be loosened", rule.Name)
+		}
+		given, nearly := false, false
+		for i, c := range tests.Cases {
+			hit := slices.ContainsFunc(slices.Concat(results[i].Tags, results[i].Shadow), func(h Hit) bool { return h.Rule == rule.Name })
+			given = given || hit
+			nearly = nearly || !hit && len(loose.Match(c.Chat).Tags) > 0
+		}
+		if !given && rule.Status != Off {
+			t.Errorf("no test gets its tag from rule %s", rule.Name)
+		}
+		if !nearly {
+			t.Errorf("no test shows where rule %s nearly applies and does not", rule.Name)
+		}
+	}
+}
+
+// conditions are the keys that make a rule apply less, or elsewhere.
+var conditions = []string{"from", "within", "status", "set", "groups", "unless_tagged", "internal", "none", "case", "accents", "min", "first", "last"}
+
+// loosen removes all conditions from a tree of rules, so that words alone decide.
+func loosen(n *yaml.Node) {
+	for _, key := range conditions {
+		drop(n, key)
+	}
+	for _, c := range n.Content {
+		loosen(c)
+	}
+}
+
+// Nothing in the file is idle: without any one rule, condition, veto or group
+// some test fails. Single words of any lists and lists may go: they are there to
+// be changed.
+func TestShippedRulesAreAllNeeded(t *testing.T) {
+	t.Parallel()
+	_, tests := shipped(t)
+	edits, start := 0, 0
+	check := func(n *yaml.Node, what string, set *Set) {
+		if set == nil {
+			return // the rest is no valid file, so it was needed
+		}
+		edits++
+		// The tests stand in the order of the rules: the one that fails is near
+		// the one that failed for the edit before.
+		const near = 10
+		for i := range tests.Cases {
+			i = (start + i) % len(tests.Cases)
+			if missing, extra := tests.Cases[i].Run(set); len(missing)+len(extra) > 0 {
+				start = max(0, i-near)
+				return
+			}
+		}
+		t.Errorf("rules.yaml:%d:%d: no test fails without this %s", n.Line, n.Column, what)
+	}
+	// The tree is read anew for each edit, and a path leads to the same place.
+	var walk func(n *yaml.Node, path []int, in string)
+	walk = func(n *yaml.Node, path []int, in string) {
+		for i, c := range n.Content {
+			path := append(slices.Clone(path), i)
+			switch {
+			case n.Kind == yaml.MappingNode && i%2 == 0 && slices.Contains(conditions, c.Value):
+				check(c, c.Value, edited(t, "rules.yaml", func(root *yaml.Node) { drop(at(root, path[:len(path)-1]), c.Value) }))
+			case n.Kind == yaml.SequenceNode && removable(in, c):
+				check(c, "entry of "+in, edited(t, "rules.yaml", func(root *yaml.Node) {
+					parent := at(root, path[:len(path)-1])
+					parent.Content = slices.Delete(parent.Content, i, i+1)
+				}))
+			}
+			key := in
+			if n.Kind == yaml.MappingNode && i%2 == 1 {
+				key = n.Content[i-1].Value
+			}
+			walk(c, path, key)
+		}
+	}
+	walk(tree(t, "rules.yaml"), nil, "")
+	if edits < 80 {
+		t.Errorf("only %d edits left a valid file", edits)
+	}
+}
+
+// The two files show each feature of the language, so that it can be copied.
+func TestShippedFilesShowEveryFeature(t *testing.T) {
+	t.Parallel()
+	shown := map[string]bool{}
+	var walk func(n *yaml.Node, in string)
+	walk = func(n *yaml.Node, in string) {
+		if n.Kind == yaml.ScalarNode {
+			shown[in+" "+n.Value] = true
+		}
+		for i, c := range n.Content {
+			key := in
+			if n.Kind == yaml.MappingNode {
+				key = n.Content[i-i%2].Value
+				shown[key] = true
+			}
+			if i%2 == 1 || n.Kind != yaml.MappingNode {
+				walk(c, key)
+			}
+		}
+	}
+	walk(tree(t, "rules.yaml"), "")
+	walk(tree(t, "rules_test.yaml"), "")
+	wanted := slices.Concat(fileKeys, ruleKeys, kindKeys, testFileKeys, caseKeys, messageKeys, contentKeys,
+		[]string{"case exact", "accents exact", "status shadow", "status off"})
+	for _, value := range fromValues {
+		wanted = append(wanted, "from "+value)
+	}
+	for _, value := range withinValues {
+		wanted = append(wanted, "within "+value)
+	}
+	for _, feature := range wanted {
+		if !shown[feature] {
+			t.Errorf("%s is not shown", feature)
+		}
+	}
+
+	set, _ := shipped(t)
+	var terms []*Term
+	var add func(t *Term)
+	add = func(t *Term) {
+		terms = append(terms, t)
+		for _, inner := range slices.Concat(t.Any, t.All, t.None, t.Entries) {
+			add(inner)
+		}
+	}
+	tags := map[string]int{}
+	for _, r := range set.Rules {
+		add(&r.Body)
+		tags[r.Tag]++
+	}
+	literal := func(like string) func(*Term) bool {
+		pattern := regexp.MustCompile(like)
+		return func(t *Term) bool { return t.Kind == Literal && pattern.MatchString(t.Text) }
+	}
+	for what, is := range map[string]func(*Term) bool{
+		"a word":                literal(`^\w+$`),
+		"a beginning of a word": literal(`^\w+\*$`),
+		"a phrase":              literal(`^\w+ \w+$`),
+		"a beginning, phrased":  literal(`\* | \w+\*$`),
+		"an apostrophe":         literal(`'`),
+		"other than English":    literal(`[^\x00-\x7f]`),
+		"a gap":                 func(t *Term) bool { return t.Kind == Canned && placeholder.MatchString(t.Text) },
+		"a list in a list": func(t *Term) bool {
+			return t.Kind == List && slices.ContainsFunc(t.Entries, func(e *Term) bool { return e.Kind == List })
+		},
+		"a group with a veto in a group": func(t *Term) bool {
+			return t.Kind == Group && slices.ContainsFunc(t.Any, func(e *Term) bool { return e.Kind == Group && len(e.None) > 0 })
+		},
+		"any in all in any": func(t *Term) bool {
+			return slices.ContainsFunc(t.Any, func(e *Term) bool {
+				return slices.ContainsFunc(e.All, func(e *Term) bool { return len(e.Any) > 0 })
+			})
+		},
+	} {
+		if !slices.ContainsFunc(terms, is) {
+			t.Errorf("%s is not shown", what)
+		}
+	}
+	if len(tags) == len(set.Rules) {
+		t.Error("two rules for one tag are not shown")
+	}
+}
+
+// tree reads a YAML file as it is written.
+func tree(t *testing.T, name string) *yaml.Node {
+	t.Helper()
+	var document yaml.Node
+	if err := yaml.Unmarshal(readConfig(t, name), &document); err != nil {
+		t.Fatal(err)
+	}
+	return document.Content[0]
+}
+
+// edited gives the rules of a file after an edit, nil when it has faults now.
+func edited(t *testing.T, name string, edit func(root *yaml.Node)) *Set {
+	t.Helper()
+	root := tree(t, name)
+	edit(root)
+	data, err := yaml.Marshal(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, _ := Parse(name, data)
+	return set
+}
+
+// at follows a path of indexes.
+func at(n *yaml.Node, path []int) *yaml.Node {
+	for _, i := range path {
+		n = n.Content[i]
+	}
+	return n
+}
+
+// child gives the value of a key, nil when there is none.
+func child(n *yaml.Node, key string) *yaml.Node {
+	if n.Kind == yaml.MappingNode {
+		for i := 0; i < len(n.Content); i += 2 {
+			if n.Content[i].Value == key {
+				return n.Content[i+1]
+			}
+		}
+	}
+	return nil
+}
+
+// drop removes a key with its value.
+func drop(n *yaml.Node, key string) {
+	if n.Kind == yaml.MappingNode {
+		for i := 0; i < len(n.Content); i += 2 {
+			if n.Content[i].Value == key {
+				n.Content = slices.Delete(n.Content, i, i+2)
+				return
+			}
+		}
+	}
+}
+
+// removable says whether an entry of rules, any, all or none must be missed by a
+// test when it is gone. A rule that is off gives nothing: of it, its status is.
+func removable(in string, entry *yaml.Node) bool {
+	switch in {
+	case "rules":
+		status := child(entry, "status")
+		return status == nil || status.Value != string(Off)
+	case "all", "none":
+		return true
+	case "any": // what is more than a word of its own
+		return slices.ContainsFunc(slices.Concat(groupKeys, []string{"list", "regex"}), func(key string) bool { return child(entry, key) != nil })
+	}
+	return false
 }
 
 var (

@@ -1,5 +1,6 @@
-# make help lists the targets. Go, git and make are enough for all of them;
-# what else the tests can use is said by make test.
+# make help lists the targets. Go, git and make are enough for all of them but
+# those of the containers, which need docker; what else the tests can use is said
+# by make test.
 
 GO ?= go
 FUZZTIME ?= 10s

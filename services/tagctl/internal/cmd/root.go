@@ -7,6 +7,7 @@ package cmd
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -66,11 +67,13 @@ func Run(args []string, lookup config.Lookup, stdin io.Reader, stdout, stderr io
 func (s *session) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "tagctl",
-		Short: "Check, test and try out Autotag's rules",
-		Long: `tagctl checks, tests and tries out the rules by which Autotag tags LiveChat chats.
+		Short: "Check and try out Autotag's rules, and see what was decided",
+		Long: `tagctl checks, tests and tries out the rules by which Autotag tags LiveChat chats,
+and shows what was decided about conversations, and why.
 
-Exit status: 0 fine; 1 the answer is no (a fault in the rules, a failed test);
-2 wrong usage, or something is missing (a file, a setting).
+Exit status: 0 fine; 1 the answer is no (a fault in the rules, a failed test, a
+thread that is not decided); 2 wrong usage, or something is missing (a file, a
+setting, NATS).
 What is asked for and the reason of exit status 1 go to standard output, the
 reason of exit status 2 and remarks to standard error.
 
@@ -79,6 +82,8 @@ Environment:
 		Example: `  tagctl rules check                          is configs/rules.yaml in order?
   tagctl rules test                           do the examples in configs/rules_test.yaml hold?
   tagctl rules try "Where is my parcel?"      which tags would this message get?
+  tagctl decisions --since 2h                 what was decided in the last two hours?
+  tagctl rules explain SJ4K2R8V0P             why has this conversation got its tags?
   source <(tagctl completion bash)            complete commands and flags in this shell`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -91,7 +96,7 @@ Environment:
 	flags.VarP(&s.output, "output", "o", "form of the result: text or json")
 	complete(root, "output", s.output.of...)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usageError(c, err) })
-	root.AddCommand(s.rules(), s.version())
+	root.AddCommand(s.rules(), s.decisions(), s.version())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	requireCommand(root)
@@ -139,6 +144,8 @@ func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 // settings are those of tagctl that do not belong to one command.
 type settings struct {
 	RulesFile string `env:"RULES_FILE" envDefault:"configs/rules.yaml" desc:"the rules, where --rules does not name them"`
+	NATSURL   string `env:"NATS_URL" envDefault:"nats://127.0.0.1:4222" desc:"NATS servers, comma-separated; for rules explain and decisions"`
+	NATSCreds string `env:"NATS_CREDS" desc:"NATS credentials file"`
 }
 
 func (s *session) settings() (settings, error) {
@@ -147,11 +154,23 @@ func (s *session) settings() (settings, error) {
 	return v, err
 }
 
-// json prints v on a line of its own.
+// json prints v on a line of its own. What could steer a terminal is escaped,
+// which a reader of JSON takes for the same.
 func (s *session) json(v any) error {
-	e := json.NewEncoder(s.stdout)
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	return e.Encode(v)
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	for _, r := range b.String() {
+		if r >= 0x7f && visible(r) != string(r) {
+			fmt.Fprintf(s.stdout, `\u%04x`, r)
+		} else {
+			s.stdout.WriteRune(r) // Run reports what fails
+		}
+	}
+	return nil
 }
 
 func (s *session) wantsJSON() bool { return s.output.value == "json" }

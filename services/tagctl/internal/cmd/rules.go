@@ -15,16 +15,17 @@ import (
 func (s *session) rules() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "rules",
-		Short: "Check, test and try out a rules file",
+		Short: "Check, test and try out a rules file, and explain decisions",
 		Example: `  tagctl rules check
   tagctl rules test
-  tagctl rules try "Where is my parcel?"`,
+  tagctl rules try "Where is my parcel?"
+  tagctl rules explain SJ4K2R8V0P`,
 	}
 	c.PersistentFlags().StringVar(&s.rulesFile, "rules", "", "rules `FILE` (default: the setting RULES_FILE, else configs/rules.yaml)")
 	if err := c.MarkPersistentFlagFilename("rules", yamlFiles...); err != nil {
 		panic(err) // it fails only for a flag that c does not have
 	}
-	c.AddCommand(s.rulesCheck(), s.rulesTest(), s.rulesTry())
+	c.AddCommand(s.rulesCheck(), s.rulesTest(), s.rulesTry(), s.rulesExplain())
 	return c
 }
 

@@ -214,6 +214,10 @@ func skipReason(k rules.Skip) string {
 		return "matched, but an earlier rule of its set did too"
 	case rules.WhyUnlessTagged:
 		return "matched, but the chat bears a tag of unless_tagged"
+	case rules.WhyPersonSet:
+		return "matched, but a person has set the tag: it is left to people"
+	case rules.WhyPersonRemoved:
+		return "matched, but a person has removed the tag: it is not set again"
 	}
 	return "matched, but: " + k.Why
 }

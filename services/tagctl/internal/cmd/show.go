@@ -3,8 +3,11 @@ package cmd
 import (
 	"fmt"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/rivo/uniseg"
 )
 
 // maxShown is how much of a text is shown, in characters.
@@ -38,6 +41,15 @@ func word(text string) string {
 	return shown(text)
 }
 
+// visibleText shows a text of any length like shown, without quotes.
+func visibleText(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		b.WriteString(visible(r))
+	}
+	return b.String()
+}
+
 func visible(r rune) string {
 	switch {
 	case r == '\n':
@@ -51,6 +63,48 @@ func visible(r rune) string {
 	}
 	return string(r)
 }
+
+// width is how many columns of a terminal are used.
+const width = 100
+
+// wrap breaks text between words; first and rest are the indents of its first
+// line and of the others. A word that is longer than a line is broken too.
+func wrap(first, rest int, text string) string {
+	var b strings.Builder
+	b.WriteString(strings.Repeat(" ", first))
+	left := width - first
+	newLine := func() {
+		b.WriteString("\n" + strings.Repeat(" ", rest))
+		left = width - rest
+	}
+	for i, word := range strings.Split(text, " ") {
+		n := uniseg.StringWidth(word)
+		switch {
+		case i == 0:
+		case n < left:
+			b.WriteByte(' ')
+			left--
+		default:
+			newLine()
+		}
+		if n <= left {
+			b.WriteString(word)
+			left -= n
+			continue
+		}
+		for g := uniseg.NewGraphemes(word); g.Next(); {
+			if g.Width() > left {
+				newLine()
+			}
+			b.WriteString(g.Str())
+			left -= g.Width()
+		}
+	}
+	return b.String()
+}
+
+// clock shows a time, in UTC.
+func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }
 
 // count gives "1 fault", "2 faults".
 func count(n int, noun string) string {

@@ -1,0 +1,165 @@
+package cmd
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+
+	"github.com/rivo/uniseg"
+
+	"autotag/pkg/rules"
+)
+
+func TestParseThread(t *testing.T) {
+	t.Parallel()
+	either := func(ids ...string) []threadRef { return asThreadOrChat(ids) }
+	long := strings.Repeat("x", 128)
+	for text, want := range map[string][]threadRef{
+		"SJ4K2R8V0P":                             either("SJ4K2R8V0P"),
+		" 'T-1_x' \n":                            either("T-1_x"),
+		long:                                     either(long),
+		"C1/T1":                                  {{"C1", "T1"}},
+		"<C1/T1>":                                {{"C1", "T1"}},
+		long + "x":                               nil,
+		"C1/T1/x":                                nil,
+		"C1/":                                    nil,
+		"/T1":                                    nil,
+		"":                                       nil,
+		"_":                                      nil,
+		"C1/_":                                   nil,
+		"*":                                      nil,
+		">":                                      nil,
+		"C1/*":                                   nil,
+		"C1.T1":                                  nil,
+		"a b":                                    nil,
+		"Ü1":                                     nil,
+		"https://":                               nil,
+		"https://x.y":                            nil,
+		"https://%zz/":                           nil,
+		"https://my.livechatinc.com/archives/T1": either("T1", "archives"),
+		"my.livechatinc.com/archives/T1":         either("T1", "archives"),
+		"https://my.livechatinc.com/archives/?query=T1":         either("T1", "archives"),
+		"https://my.livechatinc.com/archives/T1?query=T1":       either("T1", "archives"),
+		"https://my.livechatinc.com/archives/T1?b=2+3&a=T2":     either("T2", "T1", "archives"),
+		"https://my.livechatinc.com/chats/C1/T1":                either("T1", "C1", "chats"),
+		"https://www.text.com/app/inbox/archives/T1/":           either("T1", "archives", "inbox", "app"),
+		"https://x.example/#/archives/T1":                       either("T1", "archives"),
+		"https://x.example/*/%3E/T1":                            either("T1"),
+		"https://x.example/" + strings.Repeat("a/", 100) + "T1": either("T1", "a"),
+		"https://u:p@x.example:99/T1":                           either("T1"),
+	} {
+		got, err := parseThread(text)
+		if !slices.Equal(got, want) || (err == nil) != (want != nil) {
+			t.Errorf("%q: %v, %v, want %v", text, got, err, want)
+		}
+	}
+	refs, err := parseThread("https://x.example/a/b/c/d/e/f/g/h/i/j/k/l/m/n/T1")
+	if err != nil || len(refs) != 2*maxIDs || refs[0].thread != "T1" {
+		t.Errorf("a long link: %v, %v", refs, err)
+	}
+}
+
+// Whatever the message and the offsets are, what is shown of it stays in its
+// lines and cannot steer a terminal.
+func FuzzSnippet(f *testing.F) {
+	f.Add("Where is my parcel?", 12, 18)
+	f.Add("\x1b[2J\u202e\u0007"+strings.Repeat("x", 300), 3, 250)
+	f.Add("👩‍👩‍👧 日本語 "+strings.Repeat("語", 90), 2, 5)
+	f.Add("\xff\n\r\u0085\u2028", 0, 9)
+	f.Add("", -1, 0)
+	f.Fuzz(func(t *testing.T, text string, start, end int) {
+		for line := range strings.SplitSeq(wrap(8, 8, snippet(&text, rules.Evidence{Start: start, End: end})), "\n") {
+			if n := uniseg.StringWidth(line); n > width {
+				t.Errorf("%d columns: %q", n, line)
+			}
+			for _, r := range line {
+				if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029' {
+					t.Errorf("%U in %q", r, line)
+				}
+			}
+		}
+	})
+}
+
+func TestSnippet(t *testing.T) {
+	t.Parallel()
+	text := "Où est " + strings.Repeat("très ", 20) + "mon colis? " + strings.Repeat("vite ", 20)
+	long := strings.Repeat("a", 200)
+	for _, test := range []struct {
+		text       string
+		start, end int
+		want       string
+	}{
+		{"Où est mon colis?", 11, 16, "Où est mon >>colis<<?"},
+		{"x", 0, 1, ">>x<<"},
+		{"ab", 1, 1, "a>><<b"},
+		{text, 111, 116, "…" + strings.Repeat("très ", 7)[:0] + visibleText(string([]rune(text)[71:111])) + ">>colis<<? " + visibleText(string([]rune(text)[118:156])) + "…"},
+		{long, 0, 200, ">>" + long[:maxShown] + " … " + long[:maxShown] + "<<"},
+		{"x", 0, 2, "(the message in LIVECHAT_EVENTS is another than the one decided on)"},
+		{"x", 1, 0, "(the message in LIVECHAT_EVENTS is another than the one decided on)"},
+		{"x", -1, 0, "(the message in LIVECHAT_EVENTS is another than the one decided on)"},
+	} {
+		if got := snippet(&test.text, rules.Evidence{Start: test.start, End: test.end}); got != test.want {
+			t.Errorf("%q %d to %d:\n%s\nwant\n%s", test.text, test.start, test.end, got, test.want)
+		}
+	}
+	if got := snippet(nil, rules.Evidence{}); got != "(the message is not in LIVECHAT_EVENTS any more)" {
+		t.Error(got)
+	}
+}
+
+func TestWrap(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"":                                  "    ",
+		"a b":                               "    a b",
+		strings.Repeat("x", 96):             "    " + strings.Repeat("x", 96),
+		strings.Repeat("x", 100):            "    " + strings.Repeat("x", 96) + "\n      xxxx",
+		strings.Repeat("x", 95) + " y":      "    " + strings.Repeat("x", 95) + "\n      y",
+		strings.Repeat("x", 94) + " y":      "    " + strings.Repeat("x", 94) + " y",
+		"a " + strings.Repeat("日", 48):      "    a\n      " + strings.Repeat("日", 47) + "\n      日",
+		strings.Repeat("x", 94) + "  yy zz": "    " + strings.Repeat("x", 94) + " \n      yy zz",
+		strings.Repeat("👩‍👩‍👧", 49):         "    " + strings.Repeat("👩‍👩‍👧", 48) + "\n      👩‍👩‍👧",
+	} {
+		if got := wrap(4, 6, text); got != want {
+			t.Errorf("%q gives\n%s\nwant\n%s", text, got, want)
+		}
+	}
+}
+
+func TestSince(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	var unset sinceFlag
+	if got := unset.from(now); !got.Equal(now.Add(-24 * time.Hour)) {
+		t.Errorf("default: %v", got)
+	}
+	for text, want := range map[string]time.Time{
+		"2h":                        now.Add(-2 * time.Hour),
+		"1h30m":                     now.Add(-90 * time.Minute),
+		"7d":                        now.Add(-7 * 24 * time.Hour),
+		"2020-02-29":                time.Date(2020, 2, 29, 0, 0, 0, 0, time.UTC),
+		"2020-02-29T10:00:00+02:00": time.Date(2020, 2, 29, 8, 0, 0, 0, time.UTC),
+		"2020-02-29T10:00:00.5Z":    time.Date(2020, 2, 29, 10, 0, 0, 5e8, time.UTC),
+	} {
+		var f sinceFlag
+		if err := f.Set(text); err != nil || !f.from(now).Equal(want) || f.String() != text {
+			t.Errorf("%s: %v, %v, want %v", text, f.from(now), err, want)
+		}
+	}
+	for _, text := range []string{"", "0s", "0d", "-1h", "-1d", "d", "1.5d", "99999d", "2020-02-30", "2020-02-29 10:00", "now", "2999-01-01"} {
+		f := sinceFlag{text: "24h"}
+		if err := f.Set(text); err == nil || f.text != "24h" {
+			t.Errorf("%q: %v, %+v", text, err, f)
+		}
+	}
+}
+
+func TestHosts(t *testing.T) {
+	t.Parallel()
+	if got := hosts("nats://u:secret@a:1, tls://secret@b:2,c:3,secret@[::1]:4"); got != "a:1, b:2, c:3, [::1]:4" {
+		t.Error(got)
+	}
+}

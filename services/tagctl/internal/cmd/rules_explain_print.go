@@ -1,0 +1,339 @@
+package cmd
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"autotag/pkg/decision"
+	"autotag/pkg/rules"
+	"autotag/pkg/stream"
+	"autotag/pkg/transcript"
+)
+
+const (
+	labelWidth = 14 // of what stands before each line of a header
+	mostLines  = 5  // of a list that only rounds the picture off
+	around     = 40 // characters shown on each side of a find
+)
+
+// label prints one line of a header.
+func (s *session) label(name, text string) {
+	fmt.Fprintln(s.stdout, wrap(0, labelWidth, fmt.Sprintf("%-*s%s", labelWidth, name, text)))
+}
+
+// detail prints a line below a title.
+func (s *session) detail(text string) { fmt.Fprintln(s.stdout, wrap(4, 8, text)) }
+
+// printExplanation shows an explanation to people; asked is what they asked
+// for.
+func (s *session) printExplanation(e *explanation, asked string) {
+	if e.ThreadID == "" {
+		fmt.Fprintln(s.stdout, wrap(0, 0, fmt.Sprintf("%s is unknown: %s has no decision about it and %s no webhook of it. "+
+			"Decisions are kept for months, webhooks for days. Is the id right, and is it of an organization whose webhooks come here?",
+			asked, stream.Decisions, stream.Events)))
+		return
+	}
+	if e.asked != "" {
+		which := "decided last"
+		if e.Decision == nil {
+			which = "with the newest webhook"
+		}
+		s.label("asked for", fmt.Sprintf("chat %s; of its %s this is the one %s", e.asked, count(1+len(e.Others), "thread"), which))
+	}
+	s.label("thread", fmt.Sprintf("%s of chat %s, organization %s", e.ThreadID, e.ChatID, e.OrganizationID))
+	if len(e.Others) > 0 {
+		s.label("others", others(e.Others))
+	}
+	if e.Decision == nil {
+		s.printUndecided(e)
+		return
+	}
+	s.printDecision(e)
+	s.printCalls(e)
+}
+
+func others(names []threadName) string {
+	var list []string
+	for _, n := range names[:min(len(names), mostLines)] {
+		list = append(list, n.ChatID+"/"+n.ThreadID)
+	}
+	if more := len(names) - len(list); more > 0 {
+		list = append(list, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(list, ", ")
+}
+
+var reasons = map[string]string{
+	decision.ReasonEnded:     "after its end",
+	decision.ReasonLateEvent: "again, because something arrived after a decision",
+	decision.ReasonSweep:     "by a search of the archives",
+	decision.ReasonBackfill:  "by a backfill",
+}
+
+func (s *session) printDecision(e *explanation) {
+	d := e.Decision
+	why := reasons[d.Reason]
+	if why == "" {
+		why = word(d.Reason)
+	}
+	s.label("decided", clock(d.DecidedAt)+", "+why)
+	s.label("rules", shortVersion(d.RulesVersion)+inForceRemark(e))
+	t := d.Transcript
+	state := "complete"
+	switch {
+	case t.Cut:
+		state = "cut: the conversation is longer than what is looked at"
+	case !t.Complete:
+		state = "incomplete: webhooks are missing or unclear, and LiveChat could not tell; fallback rules did not apply"
+	}
+	s.label("transcript", fmt.Sprintf("%s, %s", count(t.Messages, "message"), state))
+	s.label("events from", fmt.Sprintf("Redis %d, %s %d, LiveChat's API %d", t.From.Redis, stream.Events, t.From.Log, t.From.API))
+	for i, earlier := range e.Earlier[max(0, len(e.Earlier)-mostLines):] {
+		name := ""
+		if i == 0 {
+			name = "before"
+		}
+		tags := words(earlier.Tags)
+		if tags == "" {
+			tags = "no tag"
+		}
+		s.label(name, fmt.Sprintf("%s, %s: %s", clock(earlier.DecidedAt), word(earlier.Reason), tags))
+	}
+	if n := len(e.Earlier) - mostLines; n > 0 {
+		s.label("", fmt.Sprintf("and %s before those", count(n, "decision")))
+	}
+	if e.Texts != nil && !e.Texts.AsDecided {
+		s.label("messages", fmt.Sprintf("%s no longer gives the very transcript that was decided on: what is shown may differ from it", stream.Events))
+	}
+	fmt.Fprintln(s.stdout)
+	if len(d.Tags) == 0 {
+		fmt.Fprintln(s.stdout, "(no tag)")
+	}
+	s.printHits(e, d.Tags, "")
+	s.printHits(e, d.Shadow, " (shadow: recorded, not applied)")
+	for _, k := range d.Skipped {
+		fmt.Fprintln(s.stdout, wrap(0, 4, word(k.Tag)+" (not applied)"))
+		s.detail(byRule(k.Rule) + skipReason(k))
+	}
+	for _, m := range d.NearMisses {
+		fmt.Fprintln(s.stdout, wrap(0, 4, word(m.Tag)+" (near miss)"))
+		s.detail(byRule(m.Rule) + visibleText(missing(m)))
+	}
+	if d.More > 0 {
+		fmt.Fprintf(s.stdout, "and %d more that the record had no room for\n", d.More)
+	}
+}
+
+func byRule(name string) string {
+	if name == "" {
+		return ""
+	}
+	return "rule " + word(name) + ": "
+}
+
+// printHits shows tags with the finds that gave them.
+func (s *session) printHits(e *explanation, hits []rules.Hit, remark string) {
+	last := ""
+	for i, h := range hits {
+		if i == 0 || h.Tag != last {
+			fmt.Fprintln(s.stdout, wrap(0, 4, word(h.Tag)+remark))
+		}
+		last = h.Tag
+		if len(h.Evidence) == 0 && h.More == 0 {
+			s.detail(byRule(h.Rule) + "no other rule matched")
+		}
+		for _, ev := range h.Evidence {
+			found := e.Texts.of(ev)
+			s.detail(fmt.Sprintf("%s%s in %s", byRule(h.Rule), word(ev.Term), place(ev, found, e.Texts)))
+			if found != nil {
+				fmt.Fprintln(s.stdout, wrap(8, 8, snippet(found.Text, ev)))
+			}
+		}
+		if h.More > 0 {
+			s.detail(fmt.Sprintf("%sand %d more", byRule(h.Rule), h.More))
+		}
+	}
+}
+
+// place says where a find is.
+func place(ev rules.Evidence, found *evidenceText, texts *evidenceTexts) string {
+	author := string(ev.Author)
+	switch ev.Author {
+	case transcript.Customer, transcript.Agent, transcript.Bot:
+	default:
+		author = "an unknown author"
+	}
+	number := ""
+	if found != nil && found.number > 0 {
+		number = fmt.Sprintf("message %d of %d, ", found.number, texts.Messages)
+	}
+	characters := fmt.Sprintf("character %d", ev.Start+1)
+	if ev.End > ev.Start+1 {
+		characters = fmt.Sprintf("characters %d to %d", ev.Start+1, ev.End)
+	}
+	return fmt.Sprintf("%sevent %s (%s, %s, %s)", number, word(ev.EventID), author, word(ev.Field), characters)
+}
+
+// snippet shows a find in its text.
+func snippet(text *string, ev rules.Evidence) string {
+	if text == nil {
+		return fmt.Sprintf("(the message is not in %s any more)", stream.Events)
+	}
+	runes := []rune(*text)
+	if ev.Start < 0 || ev.End < ev.Start || ev.End > len(runes) {
+		return fmt.Sprintf("(the message in %s is another than the one decided on)", stream.Events)
+	}
+	before, found, after := runes[:ev.Start], runes[ev.Start:ev.End], runes[ev.End:]
+	var b strings.Builder
+	if len(before) > around {
+		b.WriteString("…")
+		before = before[len(before)-around:]
+	}
+	b.WriteString(visibleText(string(before)) + ">>")
+	if half := maxShown; len(found) > 2*half {
+		b.WriteString(visibleText(string(found[:half])) + " … " + visibleText(string(found[len(found)-half:])))
+	} else {
+		b.WriteString(visibleText(string(found)))
+	}
+	b.WriteString("<<")
+	if len(after) > around {
+		b.WriteString(visibleText(string(after[:around])) + "…")
+	} else {
+		b.WriteString(visibleText(string(after)))
+	}
+	return b.String()
+}
+
+// shortVersion is the beginning of a rules version, enough to tell one from
+// another.
+func shortVersion(version string) string {
+	if len(version) > 12 {
+		version = version[:12]
+	}
+	return word(version)
+}
+
+func inForceRemark(e *explanation) string {
+	where := "in the rules file"
+	if e.fromLog {
+		where = "in force"
+	}
+	switch e.RulesInForce {
+	case "":
+		return ""
+	case e.Decision.RulesVersion:
+		return ", the version " + where
+	}
+	return fmt.Sprintf("; the version %s is %s", where, shortVersion(e.RulesInForce))
+}
+
+// printCalls shows what was done about a thread: of the attempts at one call
+// only the last.
+func (s *session) printCalls(e *explanation) {
+	fmt.Fprintln(s.stdout)
+	if len(e.Calls) == 0 {
+		fmt.Fprintln(s.stdout, "calls: none")
+	} else {
+		fmt.Fprintln(s.stdout, "calls")
+	}
+	for i, c := range e.Calls {
+		superseded := slices.ContainsFunc(e.Calls[i+1:], func(later madeCall) bool {
+			return later.Op == c.Op && later.Tag == c.Tag && later.DecisionSeq == c.DecisionSeq
+		})
+		if superseded {
+			continue
+		}
+		attempt := ""
+		if c.Attempt > 1 {
+			attempt = fmt.Sprintf(", attempt %d", c.Attempt)
+		}
+		of := ""
+		if c.DecisionSeq != e.DecisionSeq {
+			of = ", for an earlier decision"
+		}
+		s.detail(fmt.Sprintf("%s %s: %s, %s%s%s", word(c.Op), word(c.Tag), callState(c.Call), clock(c.At), attempt, of))
+	}
+	if e.RetryAt != nil {
+		s.detail("further calls wait until " + clock(*e.RetryAt))
+	}
+	s.printPending(e)
+}
+
+func callState(c decision.Call) string {
+	result := ""
+	if c.Result != "" {
+		result = " (" + word(c.Result) + ")"
+	}
+	switch c.State {
+	case decision.Done:
+		return "done" + result
+	case decision.Failed:
+		return "failed" + result
+	case decision.Intended:
+		return "intended, its end is not recorded (yet)"
+	}
+	return word(c.State) + result
+}
+
+// printPending shows what is still to come, and what will never.
+func (s *session) printPending(e *explanation) {
+	for _, d := range e.DeadLetters[max(0, len(e.DeadLetters)-mostLines):] {
+		s.label("dead letter", fmt.Sprintf("%s, %s: %s", clock(d.At), d.Stage, visibleText(d.Reason)))
+	}
+	if e.TimerAt != nil && e.Decision != nil {
+		s.label("again", "it will be looked at once more at "+clock(*e.TimerAt))
+	}
+}
+
+// printUndecided says how far a thread without a decision has come.
+func (s *session) printUndecided(e *explanation) {
+	w := e.Webhooks
+	s.label("decided", "no")
+	if w.Count == 0 {
+		s.label("webhooks", "none in "+stream.Events)
+	} else {
+		start := "its start (incoming_chat) among them"
+		if !w.Started {
+			start = "its start (incoming_chat) is not among them"
+		}
+		s.label("webhooks", fmt.Sprintf("%d in %s, the newest of %s, %s", w.Count, stream.Events, clock(*w.Newest), start))
+	}
+	next := "it is decided once it has ended and been quiet for a few seconds (SETTLE)"
+	if w.EndedAt == nil {
+		s.label("end", "not seen")
+	} else {
+		s.label("end", fmt.Sprintf("%s, told by %s", clock(*w.EndedAt), w.EndedBy))
+		next = "no tagger has taken in its end yet: is one running, and ready?"
+	}
+	switch {
+	case e.TimerAt != nil && e.TimerAt.After(time.Now()):
+		s.label("timer", "set to "+clock(*e.TimerAt))
+		if w.EndedAt != nil {
+			next = "it is decided when its timer fires"
+		}
+	case e.TimerAt != nil || e.FiredAt != nil:
+		at := e.TimerAt
+		if at == nil {
+			at = e.FiredAt
+		}
+		s.label("timer", "due since "+clock(*at))
+		if w.EndedAt != nil {
+			next = "it is due: is a tagger running, and ready? Its log and /readyz say what it waits for"
+		}
+	default:
+		s.label("timer", "none")
+	}
+	s.printPending(e)
+	s.label("next", next)
+}
+
+// words shows a list of tags.
+func words(list []string) string {
+	shown := make([]string, len(list))
+	for i, w := range list {
+		shown[i] = word(w)
+	}
+	return strings.Join(shown, ", ")
+}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap/zaptest"
 
 	"autotag/pkg/testkit/leaktest"
 	"autotag/pkg/testkit/natstest"
@@ -36,10 +37,14 @@ func provision(t *testing.T, js jetstream.JetStream, o ProvisionOptions) []Diffe
 	return diffs
 }
 
+// patience is generous: whoever waits goes on as soon as there is something to
+// go on with.
+const patience = 2 * time.Minute
+
 // ctx bounds what a test waits for.
 func ctx(t *testing.T) context.Context {
 	t.Helper()
-	c, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	c, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	return c
 }
@@ -47,13 +52,26 @@ func ctx(t *testing.T) context.Context {
 // eventually waits until ok.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(40 * time.Second)
+	deadline := time.Now().Add(patience)
 	for !ok() {
 		if time.Now().After(deadline) {
 			t.Fatalf("never: %s", what)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
+}
+
+// connect opens a connection as programs do. It is closed with the test, which
+// its callbacks, that log to the test, do not outlive.
+func connect(t *testing.T, url string) (*nats.Conn, jetstream.JetStream) {
+	t.Helper()
+	closed := make(chan struct{})
+	nc, js, err := Connect(Options{URL: url, Name: "test"}, zaptest.NewLogger(t), func() { close(closed) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { nc.Close(); <-closed })
+	return nc, js
 }
 
 // wipe empties a folder.

@@ -11,14 +11,15 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// PublishExpecting stores a record in AUTOTAG_DECISIONS only if the last sequence on filter, which
-// may hold wildcards, is still expected (0: nothing there yet), and returns
-// the record's sequence. ErrConflict says that it is not: read again and
-// decide again.
+// PublishExpecting stores a record in AUTOTAG_DECISIONS only if the last
+// sequence on filter, which may hold wildcards, is still expected (0: nothing
+// there yet), and returns the record's sequence. ErrConflict says that it is
+// not: read again and decide again. msgID is this call's alone.
 //
 // An attempt whose answer was lost is tried again with the same id; the server
-// then reports a conflict with our own record, not a duplicate, so the last
-// record is read back and, when it carries msgID, is taken as this call's.
+// then reports a conflict with our own record, not a duplicate, so what has
+// been stored since is read back for the record that carries msgID, which
+// others may have followed already.
 func PublishExpecting(ctx context.Context, js jetstream.JetStream, subject string, data []byte, filter string, expected uint64, msgID string) (seq uint64, err error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
@@ -32,11 +33,17 @@ func PublishExpecting(ctx context.Context, js jetstream.JetStream, subject strin
 		return 0, err
 	}
 	last, found, rerr := Last(ctx, js.Conn(), Decisions, filter)
+	var since []Stored
+	if rerr == nil && found && last.Seq > expected {
+		since, rerr = readReaching(ctx, js.Conn(), ReadOptions{Stream: Decisions, Filter: filter, From: expected + 1, Reach: last.Seq})
+	}
 	if rerr != nil {
 		return 0, errors.Join(err, rerr)
 	}
-	if found && last.Subject == subject && last.Header.Get(jetstream.MsgIDHeader) == msgID {
-		return last.Seq, nil
+	for _, m := range since {
+		if m.Header.Get(jetstream.MsgIDHeader) == msgID {
+			return m.Seq, nil
+		}
 	}
 	return 0, err
 }

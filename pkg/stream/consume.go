@@ -30,6 +30,13 @@ const (
 	flushWait    = 2 * time.Second
 	defaultDrain = 10 * time.Second
 	defaultBatch = 64
+
+	// A batch takes no more once it holds batchBytes. One request asks for
+	// pullSlice messages, for the client bounds either their number or their
+	// bytes (and then makes room for a million), so a batch holds no more than
+	// batchBytes and pullSlice messages of the largest size.
+	batchBytes = 8 << 20
+	pullSlice  = 32
 )
 
 // Reasons of dead letters that the loop writes itself.
@@ -109,7 +116,8 @@ type ConsumeOptions struct {
 	// Workers is how many handlers run at once; default 1. A worker pulls only
 	// what it handles at once, so nothing waits in a local buffer.
 	Workers int
-	// Batch is the most messages a BatchHandler gets; default 64.
+	// Batch is the most messages a BatchHandler gets; default 64. Large ones,
+	// of 8 MiB together, make a batch too.
 	Batch int
 	// HasText says that the messages may hold customers' text, which limits
 	// how long their dead letters are kept.
@@ -252,24 +260,43 @@ func (c *consumption) pull(ctx context.Context) ([]jetstream.Msg, error) {
 	if err != nil {
 		return nil, err
 	}
-	var msgs []jetstream.Msg
-	if c.o.Batch > 1 {
-		msgs, err = collect(cons.FetchNoWait(c.o.Batch))
-	}
+	msgs, err := c.fill(cons, nil)
 	if err == nil && len(msgs) == 0 {
 		// The client waits a second longer than the server, so a message that
 		// is sent at the last moment is not lost.
 		msgs, err = collect(cons.Fetch(1, jetstream.FetchMaxWait(idleWait)))
-		if err == nil && len(msgs) == 1 && c.o.Batch > 1 {
-			var more []jetstream.Msg
-			more, err = collect(cons.FetchNoWait(c.o.Batch - 1))
-			msgs = append(msgs, more...)
+		if err == nil && len(msgs) == 1 {
+			msgs, err = c.fill(cons, msgs)
 		}
 	}
 	if err != nil {
 		c.forget(cons)
 	}
 	return msgs, err
+}
+
+// fill adds to a batch what is there without waiting, until it is full by
+// number or bytes. A single message is waited for instead.
+func (c *consumption) fill(cons jetstream.Consumer, msgs []jetstream.Msg) ([]jetstream.Msg, error) {
+	if c.o.Batch == 1 {
+		return msgs, nil
+	}
+	size := 0
+	for _, m := range msgs {
+		size += len(m.Data())
+	}
+	for len(msgs) < c.o.Batch && size < batchBytes {
+		asked := min(pullSlice, c.o.Batch-len(msgs))
+		more, err := collect(cons.FetchNoWait(asked))
+		msgs = append(msgs, more...)
+		if err != nil || len(more) < asked {
+			return msgs, err
+		}
+		for _, m := range more {
+			size += len(m.Data())
+		}
+	}
+	return msgs, nil
 }
 
 func collect(b jetstream.MessageBatch, err error) ([]jetstream.Msg, error) {
@@ -489,10 +516,10 @@ func (c *consumption) answer(ctx, work context.Context, raw jetstream.Msg, m Msg
 			return
 		}
 		log.Error("message became a dead letter", zap.String("reason", permanent.reason))
-		_ = raw.TermWithReason(permanent.reason)
-		if c.o.Dead != nil {
+		if c.o.Dead != nil { // first: who sees that nothing is pending finds it counted
 			c.o.Dead(c.o.Stage, permanent.reason)
 		}
+		_ = raw.TermWithReason(permanent.reason)
 	case errors.As(err, &retry) && (retry.after <= maxNak && ours || c.o.Park == nil):
 		log.Debug("message comes again", zap.Error(err), zap.Duration("after", retry.after))
 		_ = raw.NakWithDelay(min(retry.after, maxNak))

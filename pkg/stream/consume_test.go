@@ -27,7 +27,7 @@ func events(t *testing.T) ConsumeOptions {
 // start runs a consume loop until the returned function is called.
 func start(t *testing.T, loop func(context.Context)) (stop func()) {
 	t.Helper()
-	run, cancel := context.WithCancel(ctx(t))
+	run, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); loop(run) }()
 	stop = func() { cancel(); <-done }
@@ -60,6 +60,7 @@ func TestConsumeEachAnswer(t *testing.T) {
 	publishEvents(t, js, 7)
 	var mu sync.Mutex
 	calls := map[string][]time.Time{}
+	delivered := map[string]uint64{} // as the last call was told
 	var parked []time.Time
 	var dead []string
 	o := events(t)
@@ -84,9 +85,11 @@ func TestConsumeEachAnswer(t *testing.T) {
 			mu.Lock()
 			calls[string(m.Data)] = append(calls[string(m.Data)], time.Now())
 			n := len(calls[string(m.Data)])
+			last := delivered[string(m.Data)]
+			delivered[string(m.Data)] = m.Delivered
 			mu.Unlock()
-			if int(m.Delivered) != n {
-				t.Errorf("message %s: delivery %d, call %d", m.Data, m.Delivered, n)
+			if m.Delivered <= last {
+				t.Errorf("message %s: delivery %d after %d", m.Data, m.Delivered, last)
 			}
 			if k, ok := m.Key(); !ok || k.Thread != "T"+string(m.Data) {
 				t.Errorf("message %s has key %v", m.Data, k)
@@ -117,10 +120,14 @@ func TestConsumeEachAnswer(t *testing.T) {
 	eventually(t, "all is answered", settled(t, js, Accumulate))
 	mu.Lock()
 	defer mu.Unlock()
-	for data, want := range map[string]int{"0": 1, "1": 1, "2": 3, "3": 2, "4": 1, "5": panicLimit, "6": 2} {
+	for data, want := range map[string]int{"0": 1, "1": 1, "2": 3, "3": 2, "4": 1, "6": 2} {
 		if got := len(calls[data]); got != want {
 			t.Errorf("message %s was handled %d times, want %d", data, got, want)
 		}
+	}
+	// A delivery may be lost on its way when the machine is busy, and counts.
+	if n := delivered["5"]; n < panicLimit {
+		t.Errorf("buried after %d deliveries", n)
 	}
 	if d := calls["3"][1].Sub(calls["3"][0]); d < 650*time.Millisecond {
 		t.Errorf("retried after %v", d)
@@ -209,12 +216,34 @@ func TestConsumeBatch(t *testing.T) {
 	if len(seen) != n-1 {
 		t.Errorf("%d of %d messages were handled", len(seen), n-1)
 	}
-	if largest < 2 || largest > 50 {
+	if largest <= pullSlice || largest > 50 {
 		t.Errorf("largest batch %d", largest)
 	}
 	letters, err := ReadAll(ctx(t), nc, Dead, "autotag.dead.>", 0)
 	if err != nil || len(letters) != 2 {
 		t.Errorf("%d dead letters, %v: want the bad one and the poison", len(letters), err)
+	}
+}
+
+// What workers hold at once is bounded by bytes, too.
+func TestConsumeBatchOfLargeMessages(t *testing.T) {
+	t.Parallel()
+	_, _, js := setup(t)
+	const n = 3 * pullSlice
+	fill(t, js, key, n, batchBytes/pullSlice)
+	var handled, largest atomic.Int64
+	o := events(t)
+	o.Batch = n
+	start(t, func(ctx context.Context) {
+		ConsumeBatch(ctx, js, o, func(_ context.Context, ms []Msg) []error {
+			handled.Add(int64(len(ms)))
+			largest.Store(max(largest.Load(), int64(len(ms))))
+			return make([]error, len(ms))
+		})
+	})
+	eventually(t, "all is answered", settled(t, js, Accumulate))
+	if handled.Load() < n || largest.Load() > pullSlice {
+		t.Errorf("%d of %d handled, up to %d at once", handled.Load(), n, largest.Load())
 	}
 }
 
@@ -269,7 +298,7 @@ func TestConsumeStop(t *testing.T) {
 	entered := make(chan struct{}, 2)
 	release := make(chan struct{})
 	var handlerErr atomic.Value
-	run, cancel := context.WithCancel(ctx(t))
+	run, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	o := events(t)
 	go func() {
@@ -306,10 +335,14 @@ func TestConsumeDrainEnds(t *testing.T) {
 	t.Parallel()
 	_, _, js := setup(t)
 	publishEvents(t, js, 1)
+	const durable = "patient"
+	if _, err := js.CreateConsumer(ctx(t), Events, jetstream.ConsumerConfig{Durable: durable, AckPolicy: jetstream.AckExplicitPolicy, AckWait: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
 	o := events(t)
-	o.Drain = 50 * time.Millisecond
+	o.Durable, o.Drain = durable, 50*time.Millisecond
 	entered := make(chan struct{})
-	run, cancel := context.WithCancel(ctx(t))
+	run, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	var calls atomic.Int64
 	go func() {
@@ -326,31 +359,42 @@ func TestConsumeDrainEnds(t *testing.T) {
 	cancel()
 	<-done
 	// It was given back at once: another worker need not wait for AckWait.
-	got := make(chan struct{})
-	begin := time.Now()
 	start(t, func(ctx context.Context) {
-		Consume(ctx, js, events(t), func(context.Context, Msg) error { close(got); return nil })
+		Consume(ctx, js, o, func(context.Context, Msg) error { calls.Add(1); return nil })
 	})
-	<-got
-	if d := time.Since(begin); d > 10*time.Second {
-		t.Errorf("came back after %v", d)
-	}
+	eventually(t, "it comes back", func() bool { return calls.Load() == 2 })
 }
 
+// A handler may take longer than the server waits: the message stays its own.
 func TestConsumeSlowHandler(t *testing.T) {
 	t.Parallel()
-	_, _, js := setup(t)
+	_, nc, js := setup(t)
 	publishEvents(t, js, 1)
-	if _, err := js.CreateConsumer(ctx(t), Events, jetstream.ConsumerConfig{Durable: "short", AckPolicy: jetstream.AckExplicitPolicy, AckWait: 500 * time.Millisecond}); err != nil {
+	const durable = "short"
+	const ackWait = 6 * time.Second // long beside what a busy machine holds up
+	if _, err := js.CreateConsumer(ctx(t), Events, jetstream.ConsumerConfig{Durable: durable, AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait}); err != nil {
+		t.Fatal(err)
+	}
+	beats, err := nc.SubscribeSync("$JS.ACK." + Events + "." + durable + ".>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.Flush(); err != nil {
 		t.Fatal(err)
 	}
 	var calls, ended atomic.Int64
 	o := events(t)
-	o.Durable, o.Workers = "short", 2
+	o.Durable, o.Workers = durable, 2
 	start(t, func(ctx context.Context) {
 		Consume(ctx, js, o, func(context.Context, Msg) error {
 			calls.Add(1)
-			time.Sleep(2 * time.Second) // four times what the server waits
+			for begin := time.Now(); time.Since(begin) < ackWait*4/3; {
+				m, err := beats.NextMsg(patience)
+				if err != nil || string(m.Data) != "+WPI" {
+					t.Errorf("instead of a sign of life: %v, %v", m, err)
+					break
+				}
+			}
 			ended.Add(1)
 			return nil
 		})
@@ -406,11 +450,7 @@ func TestConsumeRecreatesItsConsumer(t *testing.T) {
 func TestConsumeThroughCrashes(t *testing.T) {
 	t.Parallel()
 	s := natstest.Binary(t, "")
-	nc, js, err := Connect(Options{URL: s.URL}, zaptest.NewLogger(t), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
+	nc, js := connect(t, s.URL)
 	eventually(t, "connected", nc.IsConnected)
 	prov := func(ctx context.Context) error {
 		_, err := Provision(ctx, js, ProvisionOptions{EventsMaxBytes: 1 << 20})

@@ -99,11 +99,14 @@ func Connect(o Options, log *zap.Logger, onClosed func()) (*nats.Conn, jetstream
 }
 
 // Open is Connect for a program of its own: lost runs when the connection is
-// closed for good by anything but the returned close, which first lets leave
-// what is still on its way.
-func Open(o Options, log *zap.Logger, lost func(error)) (nc *nats.Conn, js jetstream.JetStream, close func(context.Context) error, err error) {
+// closed for good by anything but the returned leave, which first sends
+// what is still on its way, and returns when nothing of the connection runs or
+// logs any more.
+func Open(o Options, log *zap.Logger, lost func(error)) (nc *nats.Conn, js jetstream.JetStream, leave func(context.Context) error, err error) {
 	var closing atomic.Bool
+	closed := make(chan struct{}) // the client calls back in order, this last
 	nc, js, err = Connect(o, log, func() {
+		defer close(closed)
 		if !closing.Load() {
 			lost(errors.New("the connection to NATS was closed for good"))
 		}
@@ -119,6 +122,11 @@ func Open(o Options, log *zap.Logger, lost func(error)) (nc *nats.Conn, js jetst
 			}
 		}
 		nc.Close()
-		return nil
+		select {
+		case <-closed:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}, nil
 }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
-	"go.uber.org/zap/zaptest"
 
 	"autotag/pkg/testkit/natstest"
 )
@@ -190,11 +189,7 @@ func TestCluster(t *testing.T) {
 	t.Parallel()
 	servers := natstest.Cluster(t, 3)
 	urls := servers[0].URL + "," + servers[1].URL + "," + servers[2].URL
-	nc, js, err := Connect(Options{URL: urls}, zaptest.NewLogger(t), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
+	nc, js := connect(t, urls)
 	eventually(t, "connected", nc.IsConnected)
 	var wg sync.WaitGroup
 	for range 2 {
@@ -220,6 +215,7 @@ func TestCluster(t *testing.T) {
 			t.Error(err)
 		}
 		var got []Stored
+		var err error
 		eventually(t, "the reading reaches what was stored", func() bool {
 			got, err = Read(ctx(t), nc, ReadOptions{Stream: Events, Filter: ThreadSubject(key), Reach: n})
 			return err == nil

@@ -110,8 +110,10 @@ func publish(ctx context.Context, js jetstream.JetStream, m *nats.Msg, failed fu
 		// Jitter keeps the callers of an outage from coming back in step.
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("publish: %w (last attempt: %w)", context.Cause(ctx), err)
 		case <-time.After(pause/2 + rand.N(pause/2)):
+		}
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("publish: %w (last attempt: %w)", context.Cause(ctx), err)
 		}
 		pause = min(2*pause, maxPause)
 	}

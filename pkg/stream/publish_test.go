@@ -12,6 +12,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
 
 	"autotag/pkg/testkit/natstest"
@@ -95,11 +96,10 @@ func TestPublishBringsTheStreamBack(t *testing.T) {
 	if err := js.DeleteStream(ctx(t), Events); err != nil {
 		t.Fatal(err)
 	}
-	short, cancel := context.WithTimeout(ctx(t), 300*time.Millisecond)
-	defer cancel()
-	err := NewPublisher(js, nil).Publish(short, EventSubject(key, "x"), "id", nil, nil)
-	if !errors.Is(err, ErrNoStream) || !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("without a provision: %v", err)
+	once, cancel := context.WithCancel(ctx(t))
+	_, err := publish(once, js, &nats.Msg{Subject: EventSubject(key, "x")}, func(error) { cancel() })
+	if !errors.Is(err, ErrNoStream) || !errors.Is(err, context.Canceled) {
+		t.Errorf("without a stream: %v", err)
 	}
 	p := NewPublisher(js, func(ctx context.Context) error {
 		_, err := Provision(ctx, js, ProvisionOptions{EventsMaxBytes: 1 << 20})
@@ -115,14 +115,11 @@ func TestPublishBringsTheStreamBack(t *testing.T) {
 func TestPublishThroughCrashes(t *testing.T) {
 	t.Parallel()
 	s := natstest.Binary(t, "")
-	nc, js, err := Connect(Options{URL: s.URL, Name: "test"}, zaptest.NewLogger(t), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
+	nc, js := connect(t, s.URL)
 	eventually(t, "connected", nc.IsConnected)
 	provision(t, js, ProvisionOptions{EventsMaxBytes: 64 << 20})
 	p := NewPublisher(js, nil)
+	limit := ctx(t)
 	var wg sync.WaitGroup
 	var stored atomic.Uint64
 	stop := make(chan struct{})
@@ -134,7 +131,7 @@ func TestPublishThroughCrashes(t *testing.T) {
 					return
 				default:
 				}
-				if err := p.Publish(ctx(t), EventSubject(key, "x"), fmt.Sprintf("%d-%d", w, i), bytes.Repeat([]byte("x"), 500), nil); err != nil {
+				if err := p.Publish(limit, EventSubject(key, "x"), fmt.Sprintf("%d-%d", w, i), bytes.Repeat([]byte("x"), 500), nil); err != nil {
 					t.Error(err)
 					return
 				}
@@ -175,11 +172,7 @@ func TestConnectBeforeTheServer(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, nil)
 	s.Stop()
-	closed := make(chan struct{})
-	nc, js, err := Connect(Options{URL: s.URL}, zaptest.NewLogger(t), func() { close(closed) })
-	if err != nil {
-		t.Fatal(err)
-	}
+	nc, js := connect(t, s.URL)
 	short, cancel := context.WithTimeout(ctx(t), 200*time.Millisecond)
 	defer cancel()
 	if err := NewPublisher(js, nil).Publish(short, EventSubject(key, "x"), "id", nil, nil); err == nil {
@@ -191,14 +184,54 @@ func TestConnectBeforeTheServer(t *testing.T) {
 	if n := natstest.Messages(t, js, Events); n != 0 {
 		t.Errorf("%d ghosts", n)
 	}
-	nc.Close()
-	<-closed
+}
+
+// A frozen server is noticed by pings that it does not answer.
+func TestAFrozenServerIsNoticedInTime(t *testing.T) {
+	t.Parallel()
+	nc, _ := connect(t, natstest.Start(t, nil).URL)
+	if d := nc.Opts.PingInterval * time.Duration(nc.Opts.MaxPingsOut+1); d <= 0 || d > 12*time.Second {
+		t.Errorf("noticed after %v", d)
+	}
+}
+
+// Who has closed the connection finds its logger untouched afterwards.
+func TestLeaveWaitsForTheLastCallback(t *testing.T) {
+	t.Parallel()
+	s := natstest.Start(t, nil)
+	lost := make(chan struct{})
+	nc, _, leave, err := Open(Options{URL: s.URL}, zaptest.NewLogger(t), func(error) { close(lost) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "connected", nc.IsConnected)
+	ended := false
+	closed := nc.ClosedHandler()
+	nc.SetClosedHandler(func(nc *nats.Conn) {
+		time.Sleep(50 * time.Millisecond) // as on a busy machine
+		ended = true
+		closed(nc)
+	})
+	if err := leave(ctx(t)); err != nil {
+		t.Fatal(err)
+	}
+	if !ended {
+		t.Error("a callback still runs")
+	}
+	select {
+	case <-lost:
+		t.Error("a connection that was left counts as lost")
+	default:
+	}
+	if err := leave(ctx(t)); err != nil {
+		t.Errorf("a second time: %v", err)
+	}
 }
 
 func TestConnectHidesPassword(t *testing.T) {
 	t.Parallel()
 	for _, u := range []string{"nats://u:s3cret@127.0.0.1:99999999", "nats://u:s3cret@[::1", "nats://u:s3cret%zz@h:1,nats://h"} {
-		nc, _, err := Connect(Options{URL: u}, zaptest.NewLogger(t), nil)
+		nc, _, err := Connect(Options{URL: u}, zap.NewNop(), nil)
 		if err == nil {
 			nc.Close()
 			continue

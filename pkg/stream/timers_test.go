@@ -17,18 +17,14 @@ func due(t *testing.T, js jetstream.JetStream, durable string) func(subject stri
 	t.Helper()
 	var mu sync.Mutex
 	got := map[string][]Stored{}
-	run, cancel := context.WithCancel(ctx(t))
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		Consume(run, js, ConsumeOptions{Stream: Timers, Durable: durable, Stage: StageDecide, Workers: 2}, func(_ context.Context, m Msg) error {
+	start(t, func(ctx context.Context) {
+		Consume(ctx, js, ConsumeOptions{Stream: Timers, Durable: durable, Stage: StageDecide, Workers: 2}, func(_ context.Context, m Msg) error {
 			mu.Lock()
 			defer mu.Unlock()
 			got[m.Subject] = append(got[m.Subject], m.Stored)
 			return nil
 		})
-	}()
-	t.Cleanup(func() { cancel(); <-done })
+	})
 	return func(subject string) []Stored {
 		mu.Lock()
 		defer mu.Unlock()
@@ -40,12 +36,12 @@ func TestTimersFireAndNeverEarly(t *testing.T) {
 	t.Parallel()
 	_, _, js := setup(t)
 	fired := due(t, js, Decide)
-	start := time.Now()
+	begin := time.Now()
 	var timers []Timer
 	for i := range 100 {
 		timers = append(timers, Timer{
 			Key: transcript.Key{Org: "o", Chat: "c", Thread: fmt.Sprintf("T%d", i)},
-			At:  start.Add(time.Duration(i) * 17 * time.Millisecond),
+			At:  begin.Add(time.Duration(i) * 17 * time.Millisecond),
 			Seq: uint64(i),
 		})
 	}

@@ -102,7 +102,7 @@ type Player struct {
 	order   []*run
 	changed chan struct{} // closed at the next activity
 	last    time.Time     // of the latest activity
-	sending int           // webhooks on their way
+	sending int           // webhooks on their way, and calls that are still to be told
 	failing int           // webhooks given up since one arrived
 	report  Report
 }
@@ -177,6 +177,7 @@ func (p *Player) Called(c livechattest.Call) {
 	}
 	var r *run
 	p.touch(func() {
+		p.sending++ // Play must not return before this is told
 		if r = p.runs[c.Thread]; r != nil && e.Kind == TagCalled {
 			r.calls++
 		}
@@ -185,6 +186,7 @@ func (p *Player) Called(c livechattest.Call) {
 	if e.Kind == TagCalled {
 		p.checkFinished(r)
 	}
+	p.touch(func() { p.sending-- })
 }
 
 // fault is the platform's hook: the answers that `api:` of a chat asks for, one
@@ -540,13 +542,13 @@ func (p *Player) send(ctx context.Context, r *run, w livechattest.Webhook, answe
 				close(answered)
 			}
 		})
-		p.touch(func() {
-			p.sending--
-			if r != nil {
-				r.pending--
-			}
-		})
-		p.checkFinished(r)
+		if r != nil {
+			p.touch(func() { r.pending-- })
+			p.checkFinished(r)
+		}
+		// The last step: Play may return once nothing is sending, and nothing is
+		// told after that.
+		p.touch(func() { p.sending-- })
 	}()
 }
 

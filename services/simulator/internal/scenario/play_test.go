@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -61,7 +63,7 @@ func play(t *testing.T, text string, r *receiver, during func(*livechattest.Plat
 	out := sender.New(sender.Options{URLs: []string{server.URL}, Speed: 1000})
 	defer out.Close()
 	p := livechattest.New(livechattest.Config{})
-	if err := p.AddOrganization(livechattest.Organization{ID: "org", Secret: "s"}); err != nil {
+	if err := p.AddOrganization(livechattest.Organization{ID: "org", Secret: "s", AccountID: "account", PAT: "pat"}); err != nil {
 		t.Fatal(err)
 	}
 	report, err := NewPlayer(Options{
@@ -274,5 +276,184 @@ func TestContextStopsThePlay(t *testing.T) {
 	report, err := NewPlayer(Options{Platform: p, Organization: "org", Sender: sender.New(sender.Options{URLs: []string{server.URL}}), Limit: time.Hour}).Play(ctx, []Scenario{s})
 	if err == nil || report.OK {
 		t.Errorf("got %v, %+v", err, report)
+	}
+}
+
+// What a scenario leaves open follows the delivery switches, what it says does
+// not.
+func TestDeliveryOf(t *testing.T) {
+	t.Parallel()
+	d := Delivery{Order: EndFirst, Copies: 3, Delay: time.Second, Webhooks: "v3.3"}
+	deletes := []Thread{{Says: []Step{{Kind: Says}, {Kind: Delete}}}}
+	for name, tc := range map[string]struct {
+		switches Delivery
+		chat     Chat
+		want     Chat
+	}{
+		"nothing said":          {Delivery{}, Chat{}, Chat{Order: AsSent, Copies: 1, Webhooks: "3.6"}},
+		"by the switches":       {d, Chat{}, Chat{Order: EndFirst, Copies: 3, Delay: time.Second, Webhooks: "3.3"}},
+		"by the scenario":       {d, Chat{Order: AsSent, Copies: 1, Delay: 1, Webhooks: "3.7"}, Chat{Order: AsSent, Copies: 1, Delay: 1, Webhooks: "3.7"}},
+		"deletions need v3.6":   {d, Chat{Threads: deletes}, Chat{Order: EndFirst, Copies: 3, Delay: time.Second, Webhooks: "3.6", Threads: deletes}},
+		"newer tells of it too": {Delivery{Webhooks: "v3.7"}, Chat{Threads: deletes}, Chat{Order: AsSent, Copies: 1, Webhooks: "3.7", Threads: deletes}},
+	} {
+		if got := tc.switches.of(tc.chat); !reflect.DeepEqual(got, tc.want) {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
+// words collects what arrives of one chat, played as the steps say.
+func words(t *testing.T, says string) []string {
+	t.Helper()
+	r := &receiver{}
+	report := play(t, "chats:\n  - name: one\n    pace: 1ms\n"+says+"    expect: []\n", r, nil)
+	if !report.OK {
+		t.Fatalf("report %+v", report)
+	}
+	return r.got
+}
+
+func TestWordsOfScenarios(t *testing.T) {
+	t.Parallel()
+	const start, end, event = "incoming_chat", "chat_deactivated", "incoming_event"
+	for name, tc := range map[string]struct {
+		says string
+		want []string
+	}{
+		"who comes and goes": {
+			"    starts: queued\n    says: [{customer: a}, {joins: agent}, {agent: b}, {leaves: agent}, {joins: bot}, {end: router}]\n",
+			[]string{start, "user_added_to_chat", "b", "user_removed_from_chat", "user_added_to_chat", end},
+		},
+		"a rating": {"    says: [{customer: a}, {rates: good}, {end: agent}]\n", []string{start, "thread_properties_updated", end}},
+		"a summary": {
+			"    says: [{customer: a}, {end: agent}, {summary: short}]\n", []string{start, end, "thread_summary_set"},
+		},
+		"a summary that old webhooks do not tell": {
+			"    webhooks: v3.5\n    says: [{customer: a}, {end: agent}, {summary: short}]\n", []string{start, end},
+		},
+		"an unknown webhook": {"    says: [{customer: a}, {webhook: chat_whispered}, {end: agent}]\n", []string{start, "chat_whispered", end}},
+		"files and choices": {
+			"    says: [{customer: a}, {customer: {file: x.pdf}}, {customer: {form: {Topic: {choice: b}}}}, {end: agent}]\n",
+			[]string{start, event, event, end},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			// Each is sent without waiting for the one before.
+			got := words(t, tc.says)
+			slices.Sort(got)
+			slices.Sort(tc.want)
+			if !slices.Equal(got, tc.want) {
+				t.Errorf("arrived %v, want %v", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestTagsOfGroups(t *testing.T) {
+	t.Parallel()
+	list := func(text string) Scenario {
+		s, err := Parse("test.yaml", []byte(text+minimal))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	server := httptest.NewServer(&receiver{})
+	defer server.Close()
+	out := sender.New(sender.Options{URLs: []string{server.URL}})
+	defer out.Close()
+	p := livechattest.New(livechattest.Config{})
+	if err := p.AddOrganization(livechattest.Organization{ID: "org", Groups: []int{3}}); err != nil {
+		t.Fatal(err)
+	}
+	player := NewPlayer(Options{Platform: p, Organization: "org", Groups: []int{0, 3}, Sender: out, Limit: time.Minute})
+	if _, err := player.Play(t.Context(), []Scenario{list("tags: [all, {name: some, groups: [3]}]\n")}); err != nil {
+		t.Fatal(err)
+	}
+	hooks, err := p.StartChat("org", livechattest.Chat{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	thread := hooks[0].Thread
+	if _, err := p.TagAsPerson(thread, "all"); err != nil {
+		t.Error(err)
+	}
+	if _, err := p.TagAsPerson(thread, "some"); err == nil {
+		t.Error("the tag of group 3 fits a chat of group 0")
+	}
+	_, err = player.Play(t.Context(), []Scenario{list("tags: [{name: x, groups: [3]}]\n"), list("tags: [{name: x, groups: [0]}]\n")})
+	if err == nil || !strings.Contains(err.Error(), "the tag x has other groups in another scenario") {
+		t.Errorf("two scenarios, two groups: %v", err)
+	}
+}
+
+func TestWithheldMessages(t *testing.T) {
+	t.Parallel()
+	var platform *livechattest.Platform
+	var chat string
+	play(t, strings.Replace(minimal, "name: one", "name: one\n    restricted: true", 1), &receiver{}, func(p *livechattest.Platform, e Event) {
+		platform, chat = p, e.ChatID
+	})
+	api := httptest.NewServer(platform)
+	defer api.Close()
+	req, err := http.NewRequest(http.MethodPost, api.URL+"/v3.6/agent/action/get_chat", strings.NewReader(`{"chat_id":"`+chat+`"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.SetBasicAuth("account", "pat")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var answer struct {
+		Thread struct {
+			Restricted string `json:"restricted_access"`
+			Events     []any
+		}
+	}
+	if err := json.NewDecoder(res.Body).Decode(&answer); err != nil || answer.Thread.Restricted == "" || len(answer.Thread.Events) > 0 {
+		t.Errorf("%d, %v, %+v", res.StatusCode, err, answer)
+	}
+}
+
+// A receiver that always fails loses its webhooks, until an app enables them
+// again.
+func TestWebhooksAreDisabled(t *testing.T) {
+	t.Parallel()
+	s, err := Parse("test.yaml", []byte(strings.Replace(minimal, "{end: agent}", "{customer: b, after: 1s}, {end: agent}", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tries atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		tries.Add(1)
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
+	defer server.Close()
+	out := sender.New(sender.Options{URLs: []string{server.URL}, Speed: 1e6})
+	defer out.Close()
+	p := livechattest.New(livechattest.Config{})
+	if err := p.AddOrganization(livechattest.Organization{ID: "org"}); err != nil {
+		t.Fatal(err)
+	}
+	gone := map[EventKind]int{}
+	disabled := make(chan struct{})
+	report, err := NewPlayer(Options{
+		Platform: p, Organization: "org", Sender: out, Limit: time.Minute, Delivery: Delivery{DisableAfter: 1},
+		OnEvent: func(e Event) {
+			if gone[e.Kind]++; e.Kind == WebhookGivenUp && gone[e.Kind] == 1 {
+				close(disabled)
+			}
+		},
+	}).Play(t.Context(), []Scenario{s})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-disabled
+	if p.WebhooksEnabled("org") || report.GivenUp < 1 || gone[WebhookDropped] < 1 || report.Webhooks > 0 {
+		t.Errorf("enabled %v, %v, %+v", p.WebhooksEnabled("org"), gone, report)
 	}
 }

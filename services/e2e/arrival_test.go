@@ -5,7 +5,6 @@ package e2e
 import (
 	"slices"
 	"testing"
-	"time"
 
 	"autotag/pkg/livechat/livechattest"
 )
@@ -24,7 +23,7 @@ func TestArrival(t *testing.T) {
 
 	sending := hooks(inOrder)
 	for _, c := range reordered {
-		sending = append(sending, endFirst(c.hooks))
+		sending = append(sending, w.endFirst(c.hooks))
 	}
 	for _, c := range repeated {
 		sending = append(sending, doubled(c.hooks))
@@ -32,13 +31,12 @@ func TestArrival(t *testing.T) {
 	var rest [][]livechattest.Webhook
 	for _, c := range late {
 		early, after := split(c.hooks)
-		sending, rest = append(sending, early), append(rest, shuffled(after))
+		sending, rest = append(sending, early), append(rest, w.shuffled(after))
 	}
 	w.sendAll(sending)
-	w.drain(time.Minute)
+	w.drain()
 	w.sendAll(rest)
-	w.check(time.Minute, expectations(slices.Concat(inOrder, reordered, repeated, late)))
-	w.checkStored()
+	w.check(expectations(slices.Concat(inOrder, reordered, repeated, late)))
 
-	w.afterwards(inOrder, time.Minute, func() {})
+	w.afterwards(inOrder, func() {})
 }

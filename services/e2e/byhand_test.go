@@ -7,7 +7,8 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
+
+	"autotag/pkg/livechat/livechattest"
 )
 
 // What a newcomer does: the programs with their defaults, webhooks posted as
@@ -31,11 +32,11 @@ func TestByHand(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := w.post(w.ingress[0], body); err != nil {
+		if err := w.post(w.ingress[0], livechattest.Webhook{Action: name, Body: body}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, 30*time.Second, func() error {
+	eventually(t, patience, func() error {
 		for _, tag := range []string{"refund", "topic-billing"} {
 			line := fmt.Sprintf(`tag_thread  chat_id="SJ4K2R8V0P"  thread_id="SJ4K2R8WQ3"  tag=%q  status=200`, tag)
 			if len(simulator.grep(line)) != 1 {
@@ -44,12 +45,12 @@ func TestByHand(t *testing.T) {
 		}
 		return nil
 	})
-	w.drain(30 * time.Second)
+	w.drain()
 	if calls := simulator.grep("  status="); len(calls) != 2 {
 		t.Errorf("calls:\n%s", strings.Join(calls, "\n"))
 	}
 	// The webhooks that the calls caused have come too.
-	eventually(t, 30*time.Second, func() error {
+	eventually(t, patience, func() error {
 		if n, _ := w.ingress[0].metric(`autotag_webhooks_total{action="thread_tagged",answer="200"}`); n != 2 {
 			return fmt.Errorf("%v echoes came", n)
 		}

@@ -4,7 +4,8 @@ package e2e
 
 import (
 	"fmt"
-	"sync"
+	"net/http"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -12,20 +13,51 @@ import (
 	"autotag/pkg/livechat/livechattest"
 )
 
-// crashLimit covers what a dead or frozen worker held: NATS gives it to another
-// after 30 s.
-const crashLimit = 90 * time.Second
+// underWay is how many calls a tagger makes at once: as many may be made again
+// when it dies, or when the server does that would have noted their answers.
+const underWay = 16
 
-// load sends chats while the test does harm, and returns what they must end
-// with once all of them are answered with 200.
-func (w *world) load(n int, harm func()) []expectation {
+// load sends chats and does harm while they are sent and tagged: as many times
+// as asked, at random moments. It returns what the chats must end with once all
+// of their webhooks are answered with 200.
+func (w *world) load(n, times int, harm func(i int)) []expectation {
 	w.t.Helper()
 	chats := w.traffic(n)
-	var sending sync.WaitGroup
-	sending.Go(func() { w.sendAll(hooks(chats)) })
-	harm()
-	sending.Wait()
+	// The moments are numbers of webhooks answered and calls made, so that they
+	// lie within the work however fast that goes.
+	work := 0
+	for _, c := range chats {
+		work += len(c.hooks)
+		for _, e := range c.expected {
+			work += len(slices.DeleteFunc(slices.Clone(e.tags), func(tag string) bool { return tag == peoplesTag }))
+		}
+	}
+	moments := make([]int, times)
+	for i := range moments {
+		moments[i] = work/50 + w.rng.IntN(work*9/10)
+	}
+	slices.Sort(moments)
+	begin := w.progress()
+	wait := w.sendBeside(hooks(chats))
+	for i, moment := range moments {
+		eventually(w.t, patience, func() error {
+			if now := w.progress() - begin; now < moment {
+				return fmt.Errorf("%d of %d webhooks and calls", now, moment)
+			}
+			return nil
+		})
+		w.t.Logf("%d of %d: harm %d", moment, work, i+1)
+		harm(i)
+	}
+	wait()
 	return expectations(chats)
+}
+
+// progress counts webhooks answered and calls made.
+func (w *world) progress() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.sent) + len(w.platform.Calls())
 }
 
 // some is how many chats a fault meets.
@@ -33,150 +65,182 @@ func some() int {
 	if long() {
 		return 600
 	}
-	return 150
+	return 120
 }
 
-// awaitCalls waits until the platform has been called n times in all.
-func (w *world) awaitCalls(n int) {
-	w.t.Helper()
-	eventually(w.t, time.Minute, func() error {
-		if made := len(w.platform.Calls()); made < n {
-			return fmt.Errorf("%d calls of %d", made, n)
-		}
-		return nil
-	})
+// times is how many faults there are.
+func times(short int) int {
+	if long() {
+		return 5 * short
+	}
+	return short
+}
+
+// outage lets a server or program be away for a random moment.
+func (w *world) outage() {
+	time.Sleep(time.Duration(w.rng.IntN(500)) * time.Millisecond)
+}
+
+func TestIngressIsKilled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, spec{ingresses: 2, taggers: 1})
+	w.createTags(tags...)
+	w.check(w.load(some(), times(4), func(int) {
+		p := w.ingress[w.rng.IntN(len(w.ingress))]
+		p.kill()
+		w.outage()
+		p.start()
+	}))
 }
 
 func TestTaggerIsKilled(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, spec{ingresses: 1, taggers: 3})
 	w.createTags(tags...)
-	expected := w.load(some(), func() {
-		w.awaitCalls(10)
-		w.tagger[0].kill()
-		w.awaitCalls(40)
-		w.tagger[1].kill()
-		w.tagger[0].start()
-		w.tagger[0].awaitReady()
-		w.tagger[2].kill()
-		w.tagger[2].start()
-		w.tagger[1].start()
+	expected := w.load(some(), times(4), func(int) {
+		p := w.tagger[w.rng.IntN(len(w.tagger))]
+		p.kill()
+		w.outage()
+		p.start()
 	})
-	w.check(crashLimit, expected)
-	w.checkStored()
+	w.checkAfterCrash(expected, times(4)*underWay)
 }
 
 // A tagger that is frozen for longer than NATS waits for it does no harm when it
 // goes on with what others have finished meanwhile.
 func TestTaggerIsFrozen(t *testing.T) {
-	if !long() {
-		t.Skip("takes a minute: E2E_LONG=1 runs it")
-	}
 	t.Parallel()
 	w := newWorld(t, spec{ingresses: 1, taggers: 2})
 	w.createTags(tags...)
-	expected := w.load(some(), func() {
-		w.awaitCalls(10)
-		w.tagger[0].freeze()
+	expected := w.load(some(), times(3), func(i int) {
+		if i == 0 {
+			w.tagger[0].freeze()
+			return
+		}
+		w.tagger[1].freeze()
+		w.outage()
+		w.tagger[1].thaw()
 	})
-	w.check(crashLimit, expected) // the other has done it all
+	w.checkAfterCrash(expected, underWay) // the other has done it all
+	calls := len(w.platform.Calls())
 	w.tagger[0].thaw()
 	w.tagger[0].awaitReady()
-	w.check(crashLimit, expected)
+	w.checkAfterCrash(expected, underWay)
+	if more := w.platform.Calls()[calls:]; len(more) > 0 {
+		t.Errorf("calls for chats that were finished: %+v", more)
+	}
 }
 
 func TestNATSIsKilled(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, spec{ingresses: 2, taggers: 2})
 	w.createTags(tags...)
-	expected := w.load(some(), func() {
-		for _, calls := range []int{5, 40} {
-			w.awaitCalls(calls)
-			w.nats.Kill()
-			w.nats.Start()
-		}
+	expected := w.load(some(), times(3), func(int) {
+		w.nats.Kill()
+		w.outage()
+		w.nats.Start()
 	})
-	w.check(crashLimit, expected)
-	w.checkStored()
+	w.checkAfterCrash(expected, times(3)*len(w.tagger)*underWay)
 }
 
+// redisHarm is what can happen to a Redis.
+func (w *world) redisHarm() []func() {
+	return []func(){
+		w.redis.flush,
+		func() { w.redis.kill(); w.outage(); w.redis.start() },
+		func() { w.redis.kill(); w.outage(); w.redis.startEmpty() },
+	}
+}
+
+// Redis holds nothing that is not known elsewhere: losing it costs no tag and
+// no call.
 func TestRedisIsLost(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, spec{ingresses: 1, taggers: 2})
 	w.createTags(tags...)
-	expected := w.load(some(), func() {
-		w.awaitCalls(5)
-		w.redis.kill()
-		w.redis.start()
-		w.awaitCalls(40)
-		w.redis.kill()
-		w.redis.startEmpty()
-	})
-	w.check(crashLimit, expected)
+	harm := w.redisHarm()
+	w.rng.Shuffle(len(harm), func(i, j int) { harm[i], harm[j] = harm[j], harm[i] })
+	expected := w.load(some(), times(len(harm)), func(i int) { harm[i%len(harm)]() })
+	w.check(expected)
 
 	// What was decided before can still be put right by those who know nothing
 	// of it.
 	chats := w.traffic(len(kinds))
 	w.sendAll(hooks(chats))
-	w.check(crashLimit, append(expected, expectations(chats)...))
-	lose := func() {
+	w.check(append(expected, expectations(chats)...))
+	w.redis.flush()
+	w.afterwards(chats, func() {
 		w.redis.kill()
 		w.redis.startEmpty()
-	}
-	lose()
-	w.afterwards(chats, crashLimit, lose)
-	w.checkStored()
+	})
 }
 
-// Everything at once: the programs and servers die in turn while chats arrive.
-func TestEverythingIsKilled(t *testing.T) {
-	if !long() {
-		t.Skip("takes minutes: E2E_LONG=1 runs it")
-	}
+// Everything at once: programs and servers die and freeze in any order while
+// chats arrive.
+func TestEverythingFails(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, spec{ingresses: 2, taggers: 3})
 	w.createTags(tags...)
-	expected := w.load(2*some(), func() {
-		for i, calls := range []int{20, 60, 100, 140, 180, 220} {
-			w.awaitCalls(calls)
-			w.tagger[i%3].kill()
-			w.ingress[i%2].kill()
-			if i%2 == 0 {
-				w.nats.Kill()
-				w.nats.Start()
-			} else {
-				w.redis.kill()
-				w.redis.startEmpty()
-			}
-			w.ingress[i%2].start()
-			w.tagger[i%3].start()
-		}
+	any := func(of []*process) *process { return of[w.rng.IntN(len(of))] }
+	again := 0 // calls that may be made again
+	harms := slices.Concat(w.redisHarm(), []func(){
+		func() { p := any(w.ingress); p.kill(); w.outage(); p.start() },
+		func() { any(w.ingress).restart() },
+		func() { again += underWay; p := any(w.tagger); p.kill(); w.outage(); p.start() },
+		func() { any(w.tagger).restart() },
+		func() { again += underWay; p := any(w.tagger); p.freeze(); w.outage(); p.thaw() },
+		func() { again += len(w.tagger) * underWay; w.nats.Kill(); w.outage(); w.nats.Start() },
+		func() { // at the same time
+			again += len(w.tagger) * underWay
+			p, q := any(w.ingress), any(w.tagger)
+			p.kill()
+			q.kill()
+			w.nats.Kill()
+			w.redis.kill()
+			w.redis.startEmpty()
+			w.nats.Start()
+			p.start()
+			q.start()
+		},
 	})
-	w.check(3*time.Minute, expected)
-	w.checkStored()
+	order := w.rng.Perm(len(harms))
+	expected := w.load(some(), times(len(harms)), func(i int) {
+		kind := order[i%len(order)]
+		t.Logf("of kind %d", kind)
+		harms[kind]()
+	})
+	w.checkAfterCrash(expected, again)
 }
 
 // LiveChat answers badly, late or not at all, and sometimes has done what it
-// does not admit.
+// does not admit. No call is made again that was answered.
 func TestLiveChatFails(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, spec{ingresses: 1, taggers: 2})
 	w.createTags(tags...)
 	faults := []livechattest.Fault{
-		livechattest.Refusal("internal"), livechattest.Refusal("service_unavailable"), livechattest.TooManyRequests(time.Second),
-		livechattest.ApplyThenCut(), livechattest.HTML(), livechattest.Huge(20 << 20), {Drop: true}, {Wait: 500 * time.Millisecond},
+		livechattest.TooManyRequests(time.Second), livechattest.TooManyRequests(0),
+		livechattest.Refusal("service_unavailable"), livechattest.Refusal("internal"), livechattest.Refusal("request_timeout"),
+		livechattest.ApplyThenHang(), livechattest.HangThenApply(), livechattest.ApplyThenCut(), {Drop: true},
+		livechattest.HTML(), {Status: http.StatusServiceUnavailable, Body: "<html>gone fishing"}, livechattest.Huge(20 << 20),
+		{Wait: 500 * time.Millisecond},
 	}
-	var calls atomic.Int64
-	w.platform.SetHook(func(livechattest.Call) *livechattest.Fault {
-		n := calls.Add(1)
-		if n%3 != 0 {
+	w.rng.Shuffle(len(faults), func(i, j int) { faults[i], faults[j] = faults[j], faults[i] })
+	var calls, met atomic.Int64
+	w.platform.SetHook(func(c livechattest.Call) *livechattest.Fault {
+		if c.Method != "tag_thread" || calls.Add(1)%3 != 0 {
 			return nil
 		}
-		return &faults[n/3%int64(len(faults))]
+		n := met.Add(1) - 1
+		if n >= int64(len(faults)) {
+			return nil
+		}
+		return &faults[n]
 	})
-	expected := w.load(some()/2, func() {
-		w.awaitCalls(40)
-		w.platform.SetHook(nil)
-	})
-	w.check(crashLimit, expected)
+	chats := w.traffic(some() / 2)
+	w.sendAll(hooks(chats))
+	w.check(expectations(chats))
+	if n := met.Load(); n < int64(len(faults)) {
+		t.Errorf("%d faults of %d were met", n, len(faults))
+	}
 }

@@ -5,13 +5,16 @@ package e2e
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,11 +33,34 @@ const (
 	exitUsage   = 2
 )
 
-var binDir string // the programs, built once per run
+var (
+	binDir string // the programs, built once per run
+	seed   uint64 // what is random follows from it
+)
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
+	flag.Parse()
+	seed = rand.Uint64() >> 32
+	if v := os.Getenv("E2E_SEED"); v != "" {
+		var err error
+		if seed, err = strconv.ParseUint(v, 10, 64); err != nil {
+			fmt.Fprintf(os.Stderr, "E2E_SEED: must be a whole number, not %q\n", v)
+			return 1
+		}
+	}
+	fmt.Printf("E2E_SEED=%d\n", seed)
+	// The tests mostly wait: until a chat has been quiet, until NATS takes from a
+	// dead worker what it held.
+	chosen := false
+	flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == "test.parallel" })
+	if !chosen {
+		if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
 	dir, err := os.MkdirTemp("", "autotag-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -173,6 +199,10 @@ func (p *process) tail(n int) []string {
 	return lines[max(0, len(lines)-n):]
 }
 
+// patience is how long the tests wait for what must come. It says nothing of how
+// soon that is: the machine may be busy with something else.
+const patience = 2 * time.Minute
+
 // wait waits until the program has ended and gives its exit status.
 func (p *process) wait(limit time.Duration) int {
 	p.t.Helper()
@@ -182,6 +212,7 @@ func (p *process) wait(limit time.Duration) int {
 	select {
 	case <-done:
 	case <-time.After(limit):
+		p.thaw()
 		p.signal(syscall.SIGQUIT) // shows the stacks
 		<-done
 		p.t.Errorf("%s has not ended after %v\n%s", p.name, limit, strings.Join(p.tail(100), "\n"))
@@ -213,7 +244,7 @@ func (p *process) signal(sig syscall.Signal) {
 func (p *process) kill() {
 	if p.running() {
 		p.signal(syscall.SIGKILL)
-		p.wait(10 * time.Second)
+		p.wait(patience)
 	}
 }
 
@@ -228,14 +259,32 @@ func (p *process) terminate() {
 		return
 	}
 	p.signal(syscall.SIGTERM)
-	if exit := p.wait(25 * time.Second); exit != exitOK {
+	if exit := p.wait(patience); exit != exitOK {
 		p.t.Errorf("%s: exit status %d after SIGTERM\n%s", p.name, exit, strings.Join(p.tail(40), "\n"))
 	}
 }
 
+// restart asks the program to end and starts it again.
+func (p *process) restart() {
+	p.t.Helper()
+	p.awaitAlive()
+	p.terminate()
+	p.start()
+}
+
+// awaitAlive waits until the program answers. Before that the kernel ends it
+// when it is asked to end.
+func (p *process) awaitAlive() {
+	p.t.Helper()
+	eventually(p.t, patience, func() error {
+		_, _, err := p.ask("/healthz")
+		return err
+	})
+}
+
 // ask gets a page of the admin listener.
 func (p *process) ask(path string) (status int, body string, err error) {
-	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	res, err := client.Get("http://" + p.admin + path)
 	if err != nil {
 		return 0, "", err
@@ -248,7 +297,7 @@ func (p *process) ask(path string) (status int, body string, err error) {
 // awaitReady waits until the program says that it is ready.
 func (p *process) awaitReady() {
 	p.t.Helper()
-	eventually(p.t, 40*time.Second, func() error {
+	eventually(p.t, patience, func() error {
 		select {
 		case <-p.done:
 			p.t.Fatalf("%s ended at its start:\n%s", p.name, strings.Join(p.tail(40), "\n"))
@@ -287,7 +336,7 @@ func command(t testing.TB, program string, env map[string]string, args ...string
 	t.Helper()
 	p := newProcess(t, program, program, env, args...)
 	p.start()
-	exit = p.wait(30 * time.Second)
+	exit = p.wait(patience)
 	return exit, strings.Join(p.printed(), "\n")
 }
 
@@ -302,7 +351,7 @@ func eventually(t testing.TB, limit time.Duration, ok func() error) {
 // poll asks ok until it gives no error, and gives the last one when the time is
 // up.
 func poll(limit time.Duration, ok func() error) error {
-	ticker := time.NewTicker(50 * time.Millisecond)
+	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
 	over := time.After(limit)
 	for {

@@ -3,8 +3,11 @@
 package e2e
 
 import (
+	"bytes"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/alicebob/miniredis/v2"
@@ -18,6 +21,8 @@ type redisServer interface {
 	kill()
 	start()
 	startEmpty()
+	flush()
+	holds(text string) bool // anywhere in what it keeps
 }
 
 // newRedis starts a redis-server or, where there is none and none is required,
@@ -57,6 +62,23 @@ func (r *realRedis) startEmpty() {
 	r.p.Start()
 }
 
+func (r *realRedis) flush() { r.p.Flush() }
+
+func (r *realRedis) holds(text string) (found bool) {
+	err := filepath.WalkDir(r.p.Dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		kept, err := os.ReadFile(path)
+		found = found || bytes.Contains(kept, []byte(text))
+		return err
+	})
+	if err != nil {
+		r.t.Errorf("look into what Redis keeps: %v", err)
+	}
+	return found
+}
+
 type miniRedis struct {
 	t    testing.TB
 	addr string
@@ -71,6 +93,10 @@ func (r *miniRedis) start() {
 		r.t.Fatalf("start miniredis: %v", err)
 	}
 }
+
+func (r *miniRedis) flush() { r.m.FlushAll() }
+
+func (r *miniRedis) holds(text string) bool { return strings.Contains(r.m.Dump(), text) }
 
 func (r *miniRedis) startEmpty() {
 	r.m.FlushAll()

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"autotag/pkg/livechat/livechattest"
 )
@@ -156,7 +155,7 @@ func TestSamples(t *testing.T) {
 	}
 	w.sendAll(sending)
 
-	w.check(time.Minute, expected)
+	w.check(expected)
 
 	calls := map[string][]string{}
 	for _, c := range w.platform.Calls() {

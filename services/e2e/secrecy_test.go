@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"autotag/pkg/livechat/livechattest"
 	"autotag/pkg/stream"
@@ -33,7 +32,7 @@ func TestSecretsAndTextStayInside(t *testing.T) {
 	chats := w.traffic(2 * len(kinds))
 	var sending [][]livechattest.Webhook
 	for _, c := range chats {
-		sending = append(sending, endFirst(c.hooks))
+		sending = append(sending, w.endFirst(c.hooks))
 	}
 	w.sendAll(sending)
 
@@ -63,7 +62,7 @@ func TestSecretsAndTextStayInside(t *testing.T) {
 	post(http.StatusBadRequest, `{"secret_key": "`+w.secret+`", "`+w.word+`": `)
 	post(http.StatusBadRequest, webhook(w.secret, "incoming_event", "SC1")+w.word)
 
-	eventually(t, 30*time.Second, func() error {
+	eventually(t, patience, func() error {
 		for _, c := range w.platform.Calls() {
 			if c.Type == "authentication" {
 				return nil
@@ -72,7 +71,7 @@ func TestSecretsAndTextStayInside(t *testing.T) {
 		return fmt.Errorf("no call met the revoked token")
 	})
 	w.platform.RestoreToken(organization)
-	w.drain(time.Minute)
+	w.drain()
 	w.checkTags(expectations(chats))
 
 	// The looking finds what is there.
@@ -84,6 +83,9 @@ func TestSecretsAndTextStayInside(t *testing.T) {
 		if !found {
 			t.Errorf("no text of people in %s", name)
 		}
+	}
+	if !w.redis.holds(w.word) {
+		t.Error("no text of people in Redis")
 	}
 	for _, p := range w.programs() {
 		if len(p.grep(`"level":"debug"`)) == 0 {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 )
 
 // Settings that are wrong or missing end a program at once, with status 2 and
@@ -86,7 +85,7 @@ func TestHealthcheck(t *testing.T) {
 		if exit, _ := command(t, program, env, "healthcheck"); exit != exitOK {
 			t.Errorf("%s without NATS does not live: exit status %d", program, exit)
 		}
-		eventually(t, 15*time.Second, func() error {
+		eventually(t, patience, func() error {
 			if exit, _ := command(t, program, env, "healthcheck", "--ready"); exit != exitFailure {
 				return fmt.Errorf("%s without NATS is ready: exit status %d", program, exit)
 			}

@@ -4,9 +4,7 @@ package e2e
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"slices"
-	"time"
 
 	"autotag/pkg/livechat/livechattest"
 )
@@ -14,8 +12,10 @@ import (
 // tags are those of testdata/rules.yaml and those that people set.
 var tags = []string{
 	"refund", "late-delivery", "promised-callback", "complaint", "vip", "sales-lead", "new-customer", "wholesale",
-	"topic-billing", "topic-technical", "unsorted", "complaint-handled",
+	"topic-billing", "topic-technical", "unsorted", peoplesTag,
 }
+
+const peoplesTag = "complaint-handled"
 
 const (
 	customer = "2c8f1e5a-9b34-4d7e-8a61-0f5d3c7b9e20"
@@ -166,8 +166,8 @@ var kinds = []struct {
 	}},
 	{"a person has handled it", func(c *chat) {
 		c.start(livechattest.Chat{}, "This is unacceptable")
-		c.did(c.w.platform.TagAsPerson(c.thread, "complaint-handled"))
-		c.ends("complaint-handled")
+		c.did(c.w.platform.TagAsPerson(c.thread, peoplesTag))
+		c.ends(peoplesTag)
 	}},
 	{"two threads", func(c *chat) {
 		c.start(livechattest.Chat{}, "I want a refund").ends("refund")
@@ -228,8 +228,8 @@ func expectations(chats []*chat) []expectation {
 }
 
 // endFirst shuffles webhooks and moves the ends to the front.
-func endFirst(hooks []livechattest.Webhook) []livechattest.Webhook {
-	out := shuffled(hooks)
+func (w *world) endFirst(hooks []livechattest.Webhook) []livechattest.Webhook {
+	out := w.shuffled(hooks)
 	slices.SortStableFunc(out, func(a, b livechattest.Webhook) int { return rank(a) - rank(b) })
 	return out
 }
@@ -241,9 +241,9 @@ func rank(h livechattest.Webhook) int {
 	return 1
 }
 
-func shuffled(hooks []livechattest.Webhook) []livechattest.Webhook {
+func (w *world) shuffled(hooks []livechattest.Webhook) []livechattest.Webhook {
 	out := slices.Clone(hooks)
-	rand.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
+	w.rng.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
 	return out
 }
 
@@ -270,7 +270,7 @@ func split(hooks []livechattest.Webhook) (early, late []livechattest.Webhook) {
 
 // afterwards lets people go on in chats that have their tags: a message that
 // asks for one more tag, then, after between, an edit that takes it back.
-func (w *world) afterwards(chats []*chat, limit time.Duration, between func()) {
+func (w *world) afterwards(chats []*chat, between func()) {
 	w.t.Helper()
 	var said, edited []*chat
 	var messages []string
@@ -287,11 +287,11 @@ func (w *world) afterwards(chats []*chat, limit time.Duration, between func()) {
 		edited = append(edited, e.expect(old...))
 	}
 	w.sendAll(hooks(said))
-	w.check(limit, expectations(said))
+	w.check(expectations(said))
 	between()
 	for i, e := range edited {
 		e.did(w.platform.EditEvent(e.thread, messages[i], "It has come "+w.word))
 	}
 	w.sendAll(hooks(edited))
-	w.check(limit, expectations(edited))
+	w.check(expectations(edited))
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"maps"
 	"math/rand/v2"
@@ -65,20 +66,26 @@ type world struct {
 	tagger   []*process
 
 	client *http.Client
+	rng    *rand.Rand // for the test's own goroutine
 
 	mu     sync.Mutex
 	sent   []livechattest.Webhook // answered with 200
 	turn   int
 	echoes int // on their way
 	ended  bool
+	// senders send webhooks beside the test
+	senders sync.WaitGroup
 }
 
 // newWorld starts a world and waits until it is ready. At its end every program
 // must stop with status 0, and nothing secret may have been told to anybody.
 func newWorld(t testing.TB, s spec) *world {
 	t.Helper()
+	name := fnv.New64a()
+	fmt.Fprint(name, t.Name())
+	rng := rand.New(rand.NewPCG(seed, name.Sum64()))
 	w := &world{
-		t: t, spec: s,
+		t: t, spec: s, rng: rng,
 		secret: "sEcReT-" + random(), pat: "pAt-" + random(), word: "canary" + random(),
 		rules:  filepath.Join(t.TempDir(), "rules.yaml"),
 		client: &http.Client{Timeout: 15 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 32}},
@@ -94,7 +101,7 @@ func newWorld(t testing.TB, s spec) *world {
 	w.nats = natstest.Binary(t, s.natsConf)
 	w.nc, w.js = natstest.Connect(t, w.nats.URL, nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond))
 	w.redis = newRedis(t)
-	w.platform = livechattest.New(livechattest.Config{Switches: s.switches, Sink: w.echo})
+	w.platform = livechattest.New(livechattest.Config{Seed: rng.Uint64() | 1, Switches: s.switches, Sink: w.echo})
 	if err := w.platform.AddOrganization(livechattest.Organization{
 		ID: organization, LicenseID: license, Secret: w.secret, AccountID: "account", PAT: w.pat, Groups: groups,
 	}); err != nil {
@@ -173,24 +180,18 @@ func (w *world) echo(hook livechattest.Webhook) {
 		return
 	}
 	w.echoes++
-	go func() {
-		err := w.send(hook)
+	w.senders.Go(func() {
+		w.send(hook)
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.echoes--
-		if err != nil && !w.ended {
-			w.t.Errorf("echo: %v", err)
-		}
-	}()
+	})
 }
 
-// sendLimit is how long LiveChat goes on with a webhook.
-const sendLimit = time.Minute
-
 // send posts a webhook until it is answered with 200, as LiveChat does but with
-// shorter pauses, to one ingress after the other.
-func (w *world) send(hook livechattest.Webhook) error {
-	err := poll(sendLimit, func() error {
+// shorter pauses, to one ingress after the other. It says whether it was.
+func (w *world) send(hook livechattest.Webhook) bool {
+	err := poll(patience, func() error {
 		w.mu.Lock()
 		w.turn++
 		to := w.ingress[w.turn%len(w.ingress)]
@@ -199,54 +200,64 @@ func (w *world) send(hook livechattest.Webhook) error {
 		if over {
 			return nil
 		}
-		return w.post(to, hook.Body)
+		return w.post(to, hook)
 	})
-	if err != nil {
-		return fmt.Errorf("send %s of chat %s: %w", hook.Action, hook.Chat, err)
-	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.sent = append(w.sent, hook)
-	return nil
+	if err != nil && !w.ended {
+		w.t.Errorf("send %s of chat %s: %v", hook.Action, hook.Chat, err)
+	}
+	return err == nil && !w.ended
 }
 
-// post posts a body once; only 200 is no error.
-func (w *world) post(to *process, body []byte) error {
-	res, err := w.client.Post("http://"+to.env["INGRESS_ADDR"]+webhookPath, "application/json", bytes.NewReader(body))
+// post posts a webhook once; only 200 is no error.
+func (w *world) post(to *process, hook livechattest.Webhook) error {
+	res, err := w.client.Post("http://"+to.env["INGRESS_ADDR"]+webhookPath, "application/json", bytes.NewReader(hook.Body))
 	if err != nil {
 		return err
 	}
 	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	if err == nil && res.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s answers %d %s", to.name, res.StatusCode, text)
+	if res.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(res.Body)
+		return fmt.Errorf("%s answers %d %s", to.name, res.StatusCode, text)
 	}
-	return err
+	w.mu.Lock()
+	w.sent = append(w.sent, hook)
+	w.mu.Unlock()
+	_, _ = io.Copy(io.Discard, res.Body) // the status is the answer
+	return nil
 }
 
 // sendAll sends webhooks in their order, those of different chats side by side.
-func (w *world) sendAll(chats [][]livechattest.Webhook) {
-	w.t.Helper()
-	slots := make(chan struct{}, 32)
-	var wg sync.WaitGroup
+func (w *world) sendAll(chats [][]livechattest.Webhook) { w.sendBeside(chats)() }
+
+// sendBeside is sendAll beside the test, which has to call wait.
+func (w *world) sendBeside(chats [][]livechattest.Webhook) (wait func()) {
+	todo := make(chan []livechattest.Webhook, len(chats))
 	for _, hooks := range chats {
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			for _, hook := range hooks {
-				if err := w.send(hook); err != nil {
-					w.t.Error(err)
-					return
+		todo <- hooks
+	}
+	close(todo)
+	var wg sync.WaitGroup
+	for range min(32, len(chats)) {
+		wg.Add(1)
+		w.senders.Go(func() {
+			defer wg.Done()
+			for hooks := range todo {
+				for _, hook := range hooks {
+					if !w.send(hook) {
+						break
+					}
 				}
 			}
 		})
 	}
-	wg.Wait()
+	return wg.Wait
 }
 
 // within is a context for one question to a server.
 func (w *world) within() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.Background(), 10*time.Second)
+	return context.WithTimeout(context.Background(), 30*time.Second)
 }
 
 // busy says what the site has still to do, or nil. Looked at in the order in
@@ -296,12 +307,12 @@ func (w *world) idleAt() (state string, err error) {
 			return "", err
 		}
 		for subject := range info.State.Subjects {
-			fired, err := hasFired(ctx, timers, subject, kind[1]+strings.TrimPrefix(subject, kind[0]))
+			why, err := stillToFire(ctx, timers, subject, kind[1]+strings.TrimPrefix(subject, kind[0]))
 			if err != nil {
 				return "", err
 			}
-			if !fired {
-				return "", fmt.Errorf("%d schedules are still to fire, %s among them", len(info.State.Subjects), subject)
+			if why != "" {
+				return "", fmt.Errorf("%d schedules are still to fire, among them %s, which %s", len(info.State.Subjects), subject, why)
 			}
 		}
 	}
@@ -320,34 +331,41 @@ func (w *world) idleAt() (state string, err error) {
 	return state, nil
 }
 
-// hasFired says that a schedule is only what a server's crash left behind: the
-// crash can undo the removal of an older schedule of the subject, which then
-// never fires, but stays after the message that the newer one fired.
-func hasFired(ctx context.Context, timers jetstream.Stream, subject, target string) (bool, error) {
+// stillToFire says what a schedule waits for, or nothing if it is only what a
+// server's crash left behind: the crash can undo the removal of an older schedule
+// of the subject, which then never fires, but stays after the message that the
+// newer one fired.
+func stillToFire(ctx context.Context, timers jetstream.Stream, subject, target string) (why string, err error) {
 	schedule, err := timers.GetLastMsgForSubject(ctx, subject)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return true, nil
+		return "", nil
 	}
 	if err != nil {
-		return false, err
-	}
-	due, err := timers.GetLastMsgForSubject(ctx, target)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
+		return "", err
 	}
 	at, err := time.Parse("@at "+time.RFC3339Nano, schedule.Header.Get(jetstream.ScheduleHeader))
-	return err == nil && due.Sequence > schedule.Sequence && !due.Time.Before(at), err
+	if err != nil {
+		return "", err
+	}
+	why = fmt.Sprintf("has sequence %d and is due at %s", schedule.Sequence, at.Format(time.RFC3339Nano))
+	due, err := timers.GetLastMsgForSubject(ctx, target)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return why, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	if due.Sequence > schedule.Sequence && !due.Time.Before(at) {
+		return "", nil
+	}
+	return fmt.Sprintf("%s, and fired before with sequence %d at %s", why, due.Sequence, due.Time.Format(time.RFC3339Nano)), nil
 }
 
 // drain waits until the site has nothing left to do.
-func (w *world) drain(limit time.Duration) {
+func (w *world) drain() {
 	w.t.Helper()
-	err := poll(limit, w.busy)
-	if err != nil {
-		w.t.Fatalf("not idle after %v: %v\n%s", limit, err, w.logs("", 15))
+	if err := poll(2*patience, w.busy); err != nil {
+		w.t.Fatalf("not idle after %v: %v\n%s", 2*patience, err, w.logs("", 15))
 	}
 }
 
@@ -359,12 +377,20 @@ type expectation struct {
 }
 
 // check waits until the site is idle, compares the tags and looks for dead
-// letters.
-func (w *world) check(limit time.Duration, expected []expectation) {
+// letters and for calls that were made once more than needed.
+func (w *world) check(expected []expectation) {
 	w.t.Helper()
-	w.drain(limit)
+	w.checkAfterCrash(expected, 0)
+}
+
+// checkAfterCrash is check where as many calls may have been made once more: a
+// crash can lose that they were made.
+func (w *world) checkAfterCrash(expected []expectation, again int) {
+	w.t.Helper()
+	w.drain()
 	w.checkTags(expected)
 	w.checkNoneDead()
+	w.checkCalls(again)
 }
 
 // checkTags compares the tags.
@@ -382,6 +408,36 @@ func (w *world) checkTags(expected []expectation) {
 			story = "\n" + w.story(e.thread) + w.logs(e.thread, 60)
 		}
 		w.t.Errorf("%s, chat %s, thread %s: expected %v, got %v%s", e.what, e.chat, e.thread, want, got, story)
+	}
+}
+
+// checkCalls fails for calls of which an equal one had been answered before, with
+// nothing to the contrary in between, if there are more of them than allowed.
+func (w *world) checkCalls(allowed int) {
+	w.t.Helper()
+	done := map[[2]string]string{} // the last method that was answered, by thread and tag
+	var again []livechattest.Call
+	for _, c := range w.platform.Calls() {
+		if c.Method != "tag_thread" && c.Method != "untag_thread" {
+			continue
+		}
+		of := [2]string{c.Thread, c.Tag}
+		if done[of] == c.Method {
+			again = append(again, c)
+		}
+		if c.Applied && c.Status == http.StatusOK {
+			done[of] = c.Method
+		}
+	}
+	if len(again) > 0 {
+		w.t.Logf("%d calls were made again", len(again))
+	}
+	if len(again) <= allowed {
+		return
+	}
+	w.t.Errorf("%d calls were made again, at most %d may be", len(again), allowed)
+	for _, c := range again[:min(len(again), 3)] {
+		w.t.Errorf("%s %s of thread %s again\n%s%s", c.Method, c.Tag, c.Thread, w.story(c.Thread), w.logs(c.Thread, 60))
 	}
 }
 
@@ -444,7 +500,7 @@ type stored struct {
 // messages reads a stream from its begin to its end.
 func (w *world) messages(name string) []stored {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	s, err := w.js.Stream(ctx, name)
 	if err != nil {
@@ -487,26 +543,33 @@ func (w *world) messages(name string) []stored {
 	}
 }
 
+// storedOnce are the actions of which equal webhooks are one fact, and may be
+// stored once. Of every other action, each webhook is a fact of its own.
+var storedOnce = []string{"incoming_chat", "incoming_event", "event_deleted", "chat_deactivated"}
+
 // checkStored fails for a webhook that was answered with 200 and is not in the
 // stream.
 func (w *world) checkStored() {
 	w.t.Helper()
-	have := map[string]bool{}
+	have := map[string]int{}
 	for _, m := range w.messages(stream.Events) {
-		have[canonical(w.t, m.Data)] = true
+		have[canonical(w.t, m.Data)]++
 	}
 	w.mu.Lock()
 	sent := slices.Clone(w.sent)
 	w.mu.Unlock()
 	lost := 0
 	for _, hook := range sent {
-		if !have[canonical(w.t, hook.Body)] {
+		body := canonical(w.t, hook.Body)
+		if have[body] == 0 {
 			if lost++; lost <= 5 {
 				w.t.Errorf("answered with 200 and lost: %s of chat %s, event %s", hook.Action, hook.Chat, hook.Event)
 			}
+		} else if !slices.ContainsFunc(storedOnce, func(a string) bool { return strings.HasPrefix(hook.Action, a) }) {
+			have[body]--
 		}
 	}
-	if lost > 0 || len(sent) == 0 {
+	if lost > 0 {
 		w.t.Errorf("%d of %d webhooks lost", lost, len(sent))
 	}
 }
@@ -532,7 +595,8 @@ func (w *world) end() {
 	for _, p := range w.programs() {
 		if p.running() {
 			p.thaw()
-			for _, page := range []string{"/metrics", "/readyz"} {
+			p.awaitAlive()
+			for _, page := range []string{"/metrics", "/readyz", "/healthz"} {
 				_, text, err := p.ask(page)
 				if err != nil {
 					w.t.Errorf("%s of %s: %v", page, p.name, err)
@@ -549,6 +613,7 @@ func (w *world) end() {
 		wg.Go(p.terminate)
 	}
 	wg.Wait()
+	w.senders.Wait()
 	w.client.CloseIdleConnections()
 	w.checkTold(metrics)
 }
@@ -573,10 +638,16 @@ func (w *world) checkTold(pages map[string]string) {
 	for _, p := range w.programs() {
 		look("the log of "+p.name, strings.Join(p.printed(), "\n"), all...)
 	}
+	for _, c := range secrets {
+		if w.redis.holds(c) {
+			w.t.Errorf("Redis holds %q", c)
+		}
+	}
 	if _, err := w.nc.RTT(); err != nil {
 		return // the server's end was part of the test
 	}
-	for _, name := range []string{stream.Events, stream.Timers, stream.Decisions, stream.Dead} {
+	w.checkStored()
+	for _, name := range w.streams() {
 		for _, m := range w.messages(name) {
 			where := name + " " + m.Subject
 			header, err := json.Marshal(m.Header)
@@ -584,11 +655,27 @@ func (w *world) checkTold(pages map[string]string) {
 				w.t.Error(err)
 			}
 			look("the header of "+where, string(header)+m.Subject, all...)
-			if name == stream.Decisions || name == stream.Timers {
-				look(where, string(m.Data), all...)
-			} else {
+			if name == stream.Events || name == stream.Dead {
 				look(where, string(m.Data), secrets...)
+			} else {
+				look(where, string(m.Data), all...)
 			}
 		}
 	}
+}
+
+// streams names all streams, those of buckets too.
+func (w *world) streams() []string {
+	w.t.Helper()
+	ctx, cancel := w.within()
+	defer cancel()
+	lister := w.js.StreamNames(ctx)
+	var names []string
+	for name := range lister.Name() {
+		names = append(names, name)
+	}
+	if err := lister.Err(); err != nil {
+		w.t.Errorf("list the streams: %v", err)
+	}
+	return names
 }

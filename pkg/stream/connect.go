@@ -130,3 +130,16 @@ func Open(o Options, log *zap.Logger, lost func(error)) (nc *nats.Conn, js jetst
 		}
 	}, nil
 }
+
+// Connected says why there is no connection to a server, as far as that is
+// known, or returns nil. The client itself answers what is asked meanwhile with
+// an error about its buffers.
+func Connected(nc *nats.Conn) error {
+	if nc.IsConnected() {
+		return nil
+	}
+	if err := nc.LastError(); err != nil {
+		return fmt.Errorf("not connected: %w", err)
+	}
+	return errors.New("not connected: no server answers")
+}

@@ -246,7 +246,7 @@ func (a *App) provision(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, provisionLimit)
 	defer cancel()
 	var kept []stream.Difference
-	err := connected(a.nc)
+	err := stream.Connected(a.nc)
 	if err == nil {
 		kept, err = stream.Provision(ctx, a.js, stream.ProvisionOptions{
 			EventsMaxAge: a.cfg.EventsMaxAge, EventsMaxBytes: int64(a.cfg.EventsMaxBytes), Replicas: a.cfg.Replicas,

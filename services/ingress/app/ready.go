@@ -6,26 +6,14 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"autotag/pkg/stream"
 )
 
-// connected says why there is no connection, as far as the server has told.
-func connected(nc *nats.Conn) error {
-	if nc.IsConnected() {
-		return nil
-	}
-	if err := nc.LastError(); err != nil {
-		return fmt.Errorf("not connected: %w", err)
-	}
-	return errors.New("not connected: no server answers")
-}
-
 // checkConnection asks the server for a sign of life.
 func (a *App) checkConnection(ctx context.Context) error {
-	if err := connected(a.nc); err != nil {
+	if err := stream.Connected(a.nc); err != nil {
 		return err
 	}
 	if err := a.nc.FlushWithContext(ctx); err != nil {
@@ -37,7 +25,7 @@ func (a *App) checkConnection(ctx context.Context) error {
 // checkStream tells whether webhooks can be stored, as far as that can be known
 // without storing one.
 func (a *App) checkStream(ctx context.Context) error {
-	if err := connected(a.nc); err != nil {
+	if err := stream.Connected(a.nc); err != nil {
 		return err
 	}
 	a.mu.Lock()

@@ -239,9 +239,13 @@ func (a *App) mend(ctx context.Context) {
 func (a *App) provision(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, provisionLimit)
 	defer cancel()
-	kept, err := stream.Provision(ctx, a.js, stream.ProvisionOptions{
-		EventsMaxAge: a.cfg.EventsMaxAge, EventsMaxBytes: int64(a.cfg.EventsMaxBytes), Replicas: a.cfg.Replicas,
-	})
+	err := stream.Connected(a.nc)
+	var kept []stream.Difference
+	if err == nil {
+		kept, err = stream.Provision(ctx, a.js, stream.ProvisionOptions{
+			EventsMaxAge: a.cfg.EventsMaxAge, EventsMaxBytes: int64(a.cfg.EventsMaxBytes), Replicas: a.cfg.Replicas,
+		})
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	before := a.streams
@@ -301,8 +305,8 @@ func (a *App) checkRedis(ctx context.Context) {
 
 // checkConnection asks the server for a sign of life.
 func (a *App) checkConnection(ctx context.Context) error {
-	if !a.nc.IsConnected() {
-		return fmt.Errorf("not connected: %v", a.nc.Status())
+	if err := stream.Connected(a.nc); err != nil {
+		return err
 	}
 	if err := a.nc.FlushWithContext(ctx); err != nil {
 		return fmt.Errorf("the server does not answer: %w", err)

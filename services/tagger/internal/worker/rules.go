@@ -204,6 +204,9 @@ func (r *Rules) register(ctx context.Context) {
 func (r *Rules) announce(ctx context.Context, version string, text []byte) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, registerLimit)
 	defer cancel()
+	if err := stream.Connected(r.nc); err != nil {
+		return 0, err
+	}
 	newest, seq, err := r.newest(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("look up the newest rules: %w", err)

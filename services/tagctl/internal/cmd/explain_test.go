@@ -1,6 +1,9 @@
 package cmd
 
 import (
+	"bufio"
+	"bytes"
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
@@ -9,7 +12,9 @@ import (
 
 	"github.com/rivo/uniseg"
 
+	"autotag/pkg/decision"
 	"autotag/pkg/rules"
+	"autotag/pkg/transcript"
 )
 
 func TestParseThread(t *testing.T) {
@@ -17,13 +22,14 @@ func TestParseThread(t *testing.T) {
 	either := func(ids ...string) []threadRef { return asThreadOrChat(ids) }
 	long := strings.Repeat("x", 128)
 	for text, want := range map[string][]threadRef{
-		"SJ4K2R8V0P":                             either("SJ4K2R8V0P"),
-		" 'T-1_x' \n":                            either("T-1_x"),
-		long:                                     either(long),
-		"C1/T1":                                  {{"C1", "T1"}},
-		"<C1/T1>":                                {{"C1", "T1"}},
-		long + "x":                               nil,
-		"C1/T1/x":                                nil,
+		"SJ4K2R8V0P":  either("SJ4K2R8V0P"),
+		" 'T-1_x' \n": either("T-1_x"),
+		long:          either(long),
+		"C1/T1":       {{chat: "C1", thread: "T1"}},
+		"<C1/T1>":     {{chat: "C1", thread: "T1"}},
+		long + "x":    nil,
+		"acme/C1/T1":  {{"acme", "C1", "T1"}},
+		"a/C1/T1/x":   nil, "a//T1": nil,
 		"C1/":                                    nil,
 		"/T1":                                    nil,
 		"":                                       nil,
@@ -70,7 +76,7 @@ func FuzzSnippet(f *testing.F) {
 	f.Add("\xff\n\r\u0085\u2028", 0, 9)
 	f.Add("", -1, 0)
 	f.Fuzz(func(t *testing.T, text string, start, end int) {
-		for line := range strings.SplitSeq(wrap(8, 8, snippet(&text, rules.Evidence{Start: start, End: end})), "\n") {
+		for line := range strings.SplitSeq(wrap(8, 8, snippet(text, rules.Evidence{Start: start, End: end})), "\n") {
 			if n := uniseg.StringWidth(line); n > width {
 				t.Errorf("%d columns: %q", n, line)
 			}
@@ -95,18 +101,61 @@ func TestSnippet(t *testing.T) {
 		{"Où est mon colis?", 11, 16, "Où est mon >>colis<<?"},
 		{"x", 0, 1, ">>x<<"},
 		{"ab", 1, 1, "a>><<b"},
-		{text, 111, 116, "…" + strings.Repeat("très ", 7)[:0] + visibleText(string([]rune(text)[71:111])) + ">>colis<<? " + visibleText(string([]rune(text)[118:156])) + "…"},
+		{text, 111, 116, "…" + string([]rune(text)[71:111]) + ">>colis<<" + string([]rune(text)[116:156]) + "…"},
 		{long, 0, 200, ">>" + long[:maxShown] + " … " + long[:maxShown] + "<<"},
 		{"x", 0, 2, "(the message in LIVECHAT_EVENTS is another than the one decided on)"},
 		{"x", 1, 0, "(the message in LIVECHAT_EVENTS is another than the one decided on)"},
 		{"x", -1, 0, "(the message in LIVECHAT_EVENTS is another than the one decided on)"},
 	} {
-		if got := snippet(&test.text, rules.Evidence{Start: test.start, End: test.end}); got != test.want {
+		if got := snippet(test.text, rules.Evidence{Start: test.start, End: test.end}); got != test.want {
 			t.Errorf("%q %d to %d:\n%s\nwant\n%s", test.text, test.start, test.end, got, test.want)
 		}
 	}
-	if got := snippet(nil, rules.Evidence{}); got != "(the message is not in LIVECHAT_EVENTS any more)" {
-		t.Error(got)
+}
+
+// Nothing that a record may hold can steer a terminal or leaves its columns.
+func TestExplanationIsSafe(t *testing.T) {
+	t.Parallel()
+	bad := "\x1b[2J\u202e\u0085\n" + strings.Repeat("x", 150) + "日本 語"
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	text := bad
+	hit := rules.Hit{Tag: bad, Rule: bad, More: 1, Evidence: []rules.Evidence{{EventID: bad, Author: transcript.Author(bad), Field: bad, Term: bad, End: 3}}}
+	skips := []rules.Skip{{Tag: bad, Rule: bad, Why: bad}}
+	d := decision.Record{
+		ChatID: bad, ThreadID: bad, DecidedAt: now, Reason: bad, RulesVersion: bad, More: 1, Tags: []rules.Hit{hit}, Shadow: []rules.Hit{hit},
+		NearMisses: []rules.NearMiss{{Tag: bad, Rule: bad, Missing: bad}, {Tag: bad, Rule: bad, Missing: "none: " + bad}}, Skipped: skips,
+	}
+	e := &explanation{
+		OrganizationID: "o", ChatID: "c", ThreadID: "t", Decision: &d, RulesInForce: bad, RetryAt: &now, TimerAt: &now,
+		Earlier:     []earlierDecision{{DecidedAt: now, Reason: bad, Tags: []string{bad}}},
+		Calls:       []madeCall{{At: now, Call: decision.Call{Op: bad, Tag: bad, State: bad, Result: bad}}},
+		DeadLetters: []deadLetter{{At: now, Stage: "apply", Reason: bad}},
+		Texts:       &evidenceTexts{AsDecided: true, Fields: []evidenceText{{EventID: bad, Field: bad, Text: &text, number: 1}}},
+	}
+	var b bytes.Buffer
+	s := &session{stdout: bufio.NewWriter(&b)}
+	s.printExplanation(e, shown(bad))
+	s.printListed(&d)
+	if err := s.json(e); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.stdout.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
+	for i, line := range lines {
+		if n := uniseg.StringWidth(line); n > width && i < len(lines)-1 { // the last is the JSON
+			t.Errorf("%d columns: %q", n, line)
+		}
+		for _, r := range line {
+			if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
+				t.Errorf("%U in %q", r, line)
+			}
+		}
+	}
+	var back struct{ Decision decision.Record }
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &back); err != nil || back.Decision.Reason != bad {
+		t.Errorf("%v: the JSON says %q", err, back.Decision.Reason)
 	}
 }
 

@@ -63,7 +63,7 @@ func TestHostileInput(t *testing.T) {
 		"no last break": {stdin: strings.NewReader("x\n\r\n\nrefund"), stdout: "refund\n    rule refund: refund found as \"refund\" in message 2\n1 tag for 2 messages from customer\n"},
 		"terminal": {
 			stdin: strings.NewReader("back\x1b[2J\t\u202ex\u0085\u2028" + strings.Repeat("y", 100)),
-			stdout: "back\n    rule back: (?s)back.* found as \"back\\x1b[2J\\t\\u202ex\\u0085\\u2028" +
+			stdout: "back\n    rule back: (?s)back.* found as\n        \"back\\x1b[2J\\t\\u202ex\\u0085\\u2028" +
 				strings.Repeat("y", maxShown-13) + "…\"\n1 tag for 1 message from customer\n",
 		},
 	} {

@@ -106,9 +106,9 @@ func (s *session) rulesExplain() *cobra.Command {
 		Short: "Show what was decided about a thread, and why",
 		Long: `explain shows the newest decision about a thread: its tags with the rules and
 terms that gave them, what was left out and why, near misses, and the calls made.
-THREAD is the id of a thread, chat/thread, or a link with such an id in its path or
-query, as LiveChat's app has them in the address bar. The id of a chat stands for
-its thread that was decided last.
+THREAD is the id of a thread, chat/thread, organization/chat/thread, or a link with
+such an id in its path or query, as LiveChat's app has them in the address bar. The
+id of a chat stands for its thread that was decided last.
 
 What people wrote is not shown, unless --text asks for it: then each find is shown
 in its message, the words marked >>so<<, as long as LIVECHAT_EVENTS has the webhooks.
@@ -204,7 +204,7 @@ func (r reader) explain(ctx context.Context, refs []threadRef) (*explanation, er
 // find gives the threads that ref may mean, the one that was decided last
 // first, the others by name.
 func (r reader) find(ctx context.Context, ref threadRef) ([]transcript.Key, error) {
-	decided, logged := "autotag.decision.*."+ref.tokens(), "livechat.*."+ref.tokens()+".*"
+	decided, logged := "autotag.decision."+ref.tokens(), "livechat."+ref.tokens()+".*"
 	subjects, err := stream.Subjects(ctx, r.js, stream.Decisions, decided)
 	if err != nil {
 		return nil, missingStream(err, stream.Decisions)

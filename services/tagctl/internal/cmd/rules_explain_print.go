@@ -23,9 +23,6 @@ func (s *session) label(name, text string) {
 	fmt.Fprintln(s.stdout, wrap(0, labelWidth, fmt.Sprintf("%-*s%s", labelWidth, name, text)))
 }
 
-// detail prints a line below a title.
-func (s *session) detail(text string) { fmt.Fprintln(s.stdout, wrap(4, 8, text)) }
-
 // printExplanation shows an explanation to people; asked is what they asked
 // for.
 func (s *session) printExplanation(e *explanation, asked string) {
@@ -44,7 +41,7 @@ func (s *session) printExplanation(e *explanation, asked string) {
 	}
 	s.label("thread", fmt.Sprintf("%s of chat %s, organization %s", e.ThreadID, e.ChatID, e.OrganizationID))
 	if len(e.Others) > 0 {
-		s.label("others", others(e.Others))
+		s.label("others", others(e))
 	}
 	if e.Decision == nil {
 		s.printUndecided(e)
@@ -54,10 +51,16 @@ func (s *session) printExplanation(e *explanation, asked string) {
 	s.printCalls(e)
 }
 
-func others(names []threadName) string {
+// others names the further threads that were meant, as they can be asked for.
+func others(e *explanation) string {
+	names := e.Others
 	var list []string
 	for _, n := range names[:min(len(names), mostLines)] {
-		list = append(list, n.ChatID+"/"+n.ThreadID)
+		name := n.ChatID + "/" + n.ThreadID
+		if n.OrganizationID != e.OrganizationID {
+			name = n.OrganizationID + "/" + name
+		}
+		list = append(list, name)
 	}
 	if more := len(names) - len(list); more > 0 {
 		list = append(list, fmt.Sprintf("and %d more", more))
@@ -86,7 +89,7 @@ func (s *session) printDecision(e *explanation) {
 	case t.Cut:
 		state = "cut: the conversation is longer than what is looked at"
 	case !t.Complete:
-		state = "incomplete: webhooks are missing or unclear, and LiveChat could not tell; fallback rules did not apply"
+		state = "incomplete: webhooks are missing or unclear, and LiveChat did not tell; fallback rules did not apply"
 	}
 	s.label("transcript", fmt.Sprintf("%s, %s", count(t.Messages, "message"), state))
 	s.label("events from", fmt.Sprintf("Redis %d, %s %d, LiveChat's API %d", t.From.Redis, stream.Events, t.From.Log, t.From.API))
@@ -105,32 +108,18 @@ func (s *session) printDecision(e *explanation) {
 		s.label("", fmt.Sprintf("and %s before those", count(n, "decision")))
 	}
 	if e.Texts != nil && !e.Texts.AsDecided {
-		s.label("messages", fmt.Sprintf("%s no longer gives the very transcript that was decided on: what is shown may differ from it", stream.Events))
+		s.label("messages", fmt.Sprintf("%s does not give the very transcript that was decided on: what is shown may differ from it", stream.Events))
 	}
 	fmt.Fprintln(s.stdout)
 	if len(d.Tags) == 0 {
 		fmt.Fprintln(s.stdout, "(no tag)")
 	}
 	s.printHits(e, d.Tags, "")
-	s.printHits(e, d.Shadow, " (shadow: recorded, not applied)")
-	for _, k := range d.Skipped {
-		fmt.Fprintln(s.stdout, wrap(0, 4, word(k.Tag)+" (not applied)"))
-		s.detail(byRule(k.Rule) + skipReason(k))
-	}
-	for _, m := range d.NearMisses {
-		fmt.Fprintln(s.stdout, wrap(0, 4, word(m.Tag)+" (near miss)"))
-		s.detail(byRule(m.Rule) + visibleText(missing(m)))
-	}
+	s.printHits(e, d.Shadow, shadowRemark)
+	s.printMissed(d.Skipped, d.NearMisses)
 	if d.More > 0 {
 		fmt.Fprintf(s.stdout, "and %d more that the record had no room for\n", d.More)
 	}
-}
-
-func byRule(name string) string {
-	if name == "" {
-		return ""
-	}
-	return "rule " + word(name) + ": "
 }
 
 // printHits shows tags with the finds that gave them.
@@ -138,21 +127,21 @@ func (s *session) printHits(e *explanation, hits []rules.Hit, remark string) {
 	last := ""
 	for i, h := range hits {
 		if i == 0 || h.Tag != last {
-			fmt.Fprintln(s.stdout, wrap(0, 4, word(h.Tag)+remark))
+			s.title(h.Tag, remark)
 		}
 		last = h.Tag
 		if len(h.Evidence) == 0 && h.More == 0 {
-			s.detail(byRule(h.Rule) + "no other rule matched")
+			s.detail(h.Rule, "no other rule matched")
 		}
 		for _, ev := range h.Evidence {
 			found := e.Texts.of(ev)
-			s.detail(fmt.Sprintf("%s%s in %s", byRule(h.Rule), word(ev.Term), place(ev, found, e.Texts)))
+			s.detail(h.Rule, fmt.Sprintf("%s in %s", word(ev.Term), place(ev, found, e.Texts)))
 			if found != nil {
-				fmt.Fprintln(s.stdout, wrap(8, 8, snippet(found.Text, ev)))
+				fmt.Fprintln(s.stdout, wrap(8, 8, e.snippet(found.Text, ev)))
 			}
 		}
 		if h.More > 0 {
-			s.detail(fmt.Sprintf("%sand %d more", byRule(h.Rule), h.More))
+			s.detail(h.Rule, fmt.Sprintf("and %d more", h.More))
 		}
 	}
 }
@@ -166,7 +155,7 @@ func place(ev rules.Evidence, found *evidenceText, texts *evidenceTexts) string 
 		author = "an unknown author"
 	}
 	number := ""
-	if found != nil && found.number > 0 {
+	if found != nil && found.number > 0 && texts.AsDecided {
 		number = fmt.Sprintf("message %d of %d, ", found.number, texts.Messages)
 	}
 	characters := fmt.Sprintf("character %d", ev.Start+1)
@@ -176,12 +165,19 @@ func place(ev rules.Evidence, found *evidenceText, texts *evidenceTexts) string 
 	return fmt.Sprintf("%sevent %s (%s, %s, %s)", number, word(ev.EventID), author, word(ev.Field), characters)
 }
 
-// snippet shows a find in its text.
-func snippet(text *string, ev rules.Evidence) string {
-	if text == nil {
-		return fmt.Sprintf("(the message is not in %s any more)", stream.Events)
+// snippet shows a find in its text, or says why it cannot.
+func (e *explanation) snippet(text *string, ev rules.Evidence) string {
+	switch {
+	case text != nil:
+		return snippet(*text, ev)
+	case e.Decision.Transcript.From.API > 0:
+		return fmt.Sprintf("(the message is not in %s: it was told by LiveChat's API, or is too old)", stream.Events)
 	}
-	runes := []rune(*text)
+	return fmt.Sprintf("(the message is not in %s any more)", stream.Events)
+}
+
+func snippet(text string, ev rules.Evidence) string {
+	runes := []rune(text)
 	if ev.Start < 0 || ev.End < ev.Start || ev.End > len(runes) {
 		return fmt.Sprintf("(the message in %s is another than the one decided on)", stream.Events)
 	}
@@ -253,10 +249,10 @@ func (s *session) printCalls(e *explanation) {
 		if c.DecisionSeq != e.DecisionSeq {
 			of = ", for an earlier decision"
 		}
-		s.detail(fmt.Sprintf("%s %s: %s, %s%s%s", word(c.Op), word(c.Tag), callState(c.Call), clock(c.At), attempt, of))
+		s.detail("", fmt.Sprintf("%s %s: %s, %s%s%s", word(c.Op), word(c.Tag), callState(c.Call), clock(c.At), attempt, of))
 	}
 	if e.RetryAt != nil {
-		s.detail("further calls wait until " + clock(*e.RetryAt))
+		s.detail("", "further calls wait until "+clock(*e.RetryAt))
 	}
 	s.printPending(e)
 }
@@ -270,6 +266,9 @@ func callState(c decision.Call) string {
 	case decision.Done:
 		return "done" + result
 	case decision.Failed:
+		if c.Result == "given_up" {
+			return "given up, it is in " + stream.Dead
+		}
 		return "failed" + result
 	case decision.Intended:
 		return "intended, its end is not recorded (yet)"

@@ -185,7 +185,7 @@ func (s *session) whyMissing(set *rules.Set, chat *transcript.Transcript, result
 		default:
 			continue
 		}
-		fmt.Fprintf(s.stdout, "    rule %s: %s\n", word(r.Name), why)
+		s.detail(r.Name, why)
 	}
 }
 

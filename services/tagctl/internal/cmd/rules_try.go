@@ -167,45 +167,62 @@ func (s *session) readLines() ([]string, error) {
 // printResult shows what the rules say about a chat.
 func (s *session) printResult(r rules.Result, chat *transcript.Transcript, from string) {
 	in := finds{chat}
-	title := func(tag, remark string) { fmt.Fprintf(s.stdout, "%s%s\n", word(tag), remark) }
 	for _, h := range r.Tags {
-		title(h.Tag, "")
+		s.title(h.Tag, "")
 		s.printHit(h, in)
 	}
 	for _, h := range r.Shadow {
-		title(h.Tag, " (shadow: recorded, not applied)")
+		s.title(h.Tag, shadowRemark)
 		s.printHit(h, in)
 	}
-	for _, k := range r.Skipped {
-		title(k.Tag, " (not applied)")
-		fmt.Fprintf(s.stdout, "    rule %s: %s\n", word(k.Rule), skipReason(k))
-	}
-	for _, m := range r.NearMisses {
-		title(m.Tag, " (near miss)")
-		fmt.Fprintf(s.stdout, "    rule %s: %s\n", word(m.Rule), missing(m))
-	}
+	s.printMissed(r.Skipped, r.NearMisses)
 	fmt.Fprintf(s.stdout, "%s for %s from %s\n", count(len(r.TagSet()), "tag"), count(len(chat.Messages), "message"), from)
+}
+
+const shadowRemark = " (shadow: recorded, not applied)"
+
+// title prints a tag above its details.
+func (s *session) title(tag, remark string) { fmt.Fprintln(s.stdout, wrap(0, 4, word(tag)+remark)) }
+
+// detail prints a line below a title.
+func (s *session) detail(rule, text string) {
+	if rule != "" {
+		text = "rule " + word(rule) + ": " + text
+	}
+	fmt.Fprintln(s.stdout, wrap(4, 8, text))
+}
+
+// printMissed shows the tags that are not applied, and those that nearly were.
+func (s *session) printMissed(skipped []rules.Skip, near []rules.NearMiss) {
+	for _, k := range skipped {
+		s.title(k.Tag, " (not applied)")
+		s.detail(k.Rule, skipReason(k))
+	}
+	for _, m := range near {
+		s.title(m.Tag, " (near miss)")
+		s.detail(m.Rule, missing(m))
+	}
 }
 
 // printHit shows by which finds a rule matched.
 func (s *session) printHit(h rules.Hit, in finds) {
 	if len(h.Evidence) == 0 {
-		fmt.Fprintf(s.stdout, "    rule %s: no other rule matched\n", word(h.Rule))
+		s.detail(h.Rule, "no other rule matched")
 	}
 	for _, e := range h.Evidence {
-		fmt.Fprintf(s.stdout, "    rule %s: %s found %s\n", word(h.Rule), word(e.Term), in.show(e))
+		s.detail(h.Rule, fmt.Sprintf("%s found %s", word(e.Term), in.show(e)))
 	}
 	if h.More > 0 {
-		fmt.Fprintf(s.stdout, "    rule %s: and %d more\n", word(h.Rule), h.More)
+		s.detail(h.Rule, fmt.Sprintf("and %d more", h.More))
 	}
 }
 
 // missing says what a near miss lacks, or what is in its way.
 func missing(m rules.NearMiss) string {
 	if veto, ok := strings.CutPrefix(m.Missing, "none: "); ok {
-		return "vetoed by none: " + veto
+		return "vetoed by none: " + visibleText(veto)
 	}
-	return "missing " + m.Missing
+	return "missing " + visibleText(m.Missing)
 }
 
 func skipReason(k rules.Skip) string {
@@ -219,7 +236,7 @@ func skipReason(k rules.Skip) string {
 	case rules.WhyPersonRemoved:
 		return "matched, but a person has removed the tag: it is not set again"
 	}
-	return "matched, but: " + k.Why
+	return "matched, but: " + word(k.Why)
 }
 
 // finds shows the places that evidence names in a chat.

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/url"
@@ -12,46 +13,40 @@ import (
 
 // threadRef is one way to take what somebody gave as a thread: the ids that
 // are asked for, "" for any.
-type threadRef struct{ chat, thread string }
+type threadRef struct{ org, chat, thread string }
 
-// tokens are the parts of a subject that stand for chat and thread.
+// tokens are the parts of a subject that stand for the ids.
 func (r threadRef) tokens() string {
-	chat, thread := "*", "*"
-	if r.chat != "" {
-		chat = r.chat
-	}
-	if r.thread != "" {
-		thread = r.thread
-	}
-	return chat + "." + thread
+	return cmp.Or(r.org, "*") + "." + cmp.Or(r.chat, "*") + "." + cmp.Or(r.thread, "*")
 }
 
 // maxIDs bounds how many parts of a link are looked up.
 const maxIDs = 12
 
-// parseThread lists the ways to take text, a thread id, chat/thread, or a link
-// with an id in its path or query, the likeliest first. A link's last part is
+// parseThread lists the ways to take text, a thread id, chat/thread,
+// organization/chat/thread, or a link with an id in its path or query, the
+// likeliest first. A link's last part is
 // taken first, and each as a thread before any is taken as a chat.
 func parseThread(text string) ([]threadRef, error) {
 	given := text
 	text = strings.Trim(strings.TrimSpace(text), `<>"'`)
-	if id, ok := threadToken(text); ok {
-		return asThreadOrChat([]string{id}), nil
+	if !isNoID(text) {
+		return asThreadOrChat([]string{text}), nil
 	}
 	link := strings.Contains(text, "://")
-	first, rest, slash := strings.Cut(text, "/")
-	if !link && slash && strings.Contains(first, ".") { // a host: the browser has left out https://
+	parts := strings.Split(text, "/")
+	if !link && len(parts) > 1 && strings.Contains(parts[0], ".") { // a host: the browser has left out https://
 		text, link = "https://"+text, true
 	}
-	if !link {
-		chat, ok1 := threadToken(first)
-		thread, ok2 := threadToken(rest)
-		if ok1 && ok2 {
-			return []threadRef{{chat, thread}}, nil
+	if n := len(parts); !link && (n == 2 || n == 3) && !slices.ContainsFunc(parts, isNoID) {
+		ref := threadRef{chat: parts[n-2], thread: parts[n-1]}
+		if n == 3 {
+			ref.org = parts[0]
 		}
+		return []threadRef{ref}, nil
 	}
 	if u, err := url.Parse(text); err == nil && link {
-		parts := strings.Split(u.Path, "/")
+		parts = strings.Split(u.Path, "/")
 		parts = append(parts, strings.Split(u.Fragment, "/")...)
 		query := u.Query()
 		for _, name := range slices.Sorted(maps.Keys(query)) {
@@ -59,8 +54,8 @@ func parseThread(text string) ([]threadRef, error) {
 		}
 		var ids []string
 		for _, part := range slices.Backward(parts) {
-			if id, ok := threadToken(part); ok && !slices.Contains(ids, id) && len(ids) < maxIDs {
-				ids = append(ids, id)
+			if !isNoID(part) && !slices.Contains(ids, part) && len(ids) < maxIDs {
+				ids = append(ids, part)
 			}
 		}
 		if len(ids) > 0 {
@@ -81,9 +76,9 @@ func asThreadOrChat(ids []string) []threadRef {
 	return refs
 }
 
-// threadToken tells whether text can be an id: nothing else may become part of
-// a subject.
-func threadToken(text string) (string, bool) {
-	id, ok := stream.Token(text)
-	return id, ok && id != stream.None
+// isNoID tells whether text cannot be an id: nothing else may become part of a
+// subject.
+func isNoID(text string) bool {
+	_, ok := stream.Token(text)
+	return !ok || text == stream.None
 }

@@ -1,10 +1,12 @@
 package webhook
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -68,6 +70,19 @@ func serve(t *testing.T, store Store, limits Limits) (h *Handler, url string, lo
 		}
 	})
 	return h, "http://" + s.Addr() + Path, logs
+}
+
+// patience is generous: whoever waits goes on as soon as there is something to
+// go on with.
+const patience = 2 * time.Minute
+
+func eventually(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !cond(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("never: %s", what)
+		}
+	}
 }
 
 func postTo(t testing.TB, url, body string) (status int, answer string, header http.Header) {
@@ -154,19 +169,21 @@ func TestStoreHangs(t *testing.T) {
 	limits.Budget, limits.HardBudget = 50*time.Millisecond, 200*time.Millisecond
 	release := make(chan struct{})
 	h, url, _ := serve(t, fakeStore{publish: func(context.Context, string, string, []byte) error { <-release; return nil }}, limits)
-	begin := time.Now()
-	if status, _, _ := postTo(t, url, testHook); status != 503 || time.Since(begin) > 2*time.Second {
-		t.Errorf("%d after %v", status, time.Since(begin))
+	if status, _, _ := postTo(t, url, testHook); status != 503 {
+		t.Errorf("%d", status)
 	}
 	if held := h.budget.used.Load(); held == 0 {
 		t.Error("what the hanging store holds is not counted")
 	}
 	close(release)
-	for end := time.Now().Add(5 * time.Second); h.budget.used.Load() != 0 && time.Now().Before(end); {
-		<-time.After(time.Millisecond)
-	}
-	if held := h.budget.used.Load(); held != 0 {
-		t.Errorf("%d bytes are held", held)
+	eventually(t, "nothing is held", func() bool { return h.budget.used.Load() == 0 })
+}
+
+// LiveChat waits for about 10 s; that leaves time for the way back.
+func TestDefaultLimitsFitLiveChat(t *testing.T) {
+	t.Parallel()
+	if l := DefaultLimits; l.Read >= l.HardBudget || l.Budget >= l.HardBudget || l.HardBudget > 9500*time.Millisecond || l.Write <= l.HardBudget {
+		t.Errorf("%+v", l)
 	}
 }
 
@@ -175,8 +192,11 @@ func TestStoreHangs(t *testing.T) {
 func TestAnswerComesAfterTheStore(t *testing.T) {
 	t.Parallel()
 	stored := make(chan struct{})
+	limits := DefaultLimits
+	limits.Budget, limits.HardBudget, limits.Write = patience, 2*patience, 3*patience
+	began := time.Now()
 	_, url, _ := serve(t, fakeStore{publish: func(ctx context.Context, subject, msgID string, data []byte) error {
-		if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > 8500*time.Millisecond || time.Until(deadline) < 7*time.Second {
+		if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > patience || deadline.Before(began.Add(patience)) {
 			t.Errorf("deadline %v", deadline)
 		}
 		if subject != "livechat.o.c.t.chat_deactivated" || !strings.HasPrefix(msgID, "o:c:t:chat_deactivated:_:") || strings.Contains(string(data), testSecret) {
@@ -184,7 +204,7 @@ func TestAnswerComesAfterTheStore(t *testing.T) {
 		}
 		<-stored
 		return nil
-	}}, Limits{})
+	}}, limits)
 	answered := make(chan int, 1)
 	go func() {
 		status, _, _ := postTo(t, url, testHook)
@@ -240,6 +260,8 @@ func TestSenderGoesAway(t *testing.T) {
 func TestManyInFlight(t *testing.T) {
 	t.Parallel()
 	const n = 300
+	limits := DefaultLimits
+	limits.Patience, limits.Budget, limits.HardBudget, limits.Write = patience, patience, 2*patience, 3*patience
 	var inFlight atomic.Int32
 	all := make(chan struct{})
 	_, url, _ := serve(t, fakeStore{publish: func(ctx context.Context, _, _ string, _ []byte) error {
@@ -252,7 +274,7 @@ func TestManyInFlight(t *testing.T) {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-	}}, Limits{})
+	}}, limits)
 	var wg sync.WaitGroup
 	for range n {
 		wg.Go(func() {
@@ -269,7 +291,7 @@ func TestWaitingTakesNoShare(t *testing.T) {
 	t.Parallel()
 	const waiting = 5
 	limits := DefaultLimits
-	limits.Unverified, limits.Waiting, limits.Patience, limits.InFlight = 1, waiting, time.Minute, 2*requestCost
+	limits.Unverified, limits.Waiting, limits.Patience, limits.InFlight = 1, waiting, patience, 2*requestCost
 	h, url, _ := serve(t, fakeStore{publish: func(context.Context, string, string, []byte) error { return nil }}, limits)
 	stall, release := io.Pipe()
 	var wg sync.WaitGroup
@@ -285,12 +307,7 @@ func TestWaitingTakesNoShare(t *testing.T) {
 			}
 		})
 	}
-	for end := time.Now().Add(10 * time.Second); testutil.ToFloat64(h.metrics.inFlight) < 1+waiting; {
-		if time.Now().After(end) {
-			t.Fatal("the requests did not come")
-		}
-		time.Sleep(time.Millisecond)
-	}
+	eventually(t, "the requests come", func() bool { return testutil.ToFloat64(h.metrics.inFlight) == 1+waiting })
 	if status, _, _ := postTo(t, url, testHook); status != 200 {
 		t.Errorf("another address: %d", status)
 	}
@@ -300,6 +317,82 @@ func TestWaitingTakesNoShare(t *testing.T) {
 	wg.Wait()
 	if n := h.budget.used.Load(); n != 0 {
 		t.Errorf("%d bytes are still held", n)
+	}
+}
+
+// Row 29: bytes in flight, and requests of one address.
+func TestBytesInFlight(t *testing.T) {
+	t.Parallel()
+	limits := DefaultLimits
+	limits.ReadHeader, limits.Read, limits.Write = 2*patience, 2*patience, 4*patience // the bodies are to stay stalled
+	h, url, _ := serve(t, fakeStore{publish: func(context.Context, string, string, []byte) error { return nil }}, limits)
+	var conns []net.Conn
+	defer func() {
+		for _, c := range conns {
+			_ = c.Close()
+		}
+	}()
+	send := func(ip, body string, announced int) net.Conn {
+		t.Helper()
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}}
+		conn, err := d.Dial("tcp", strings.TrimSuffix(strings.TrimPrefix(url, "http://"), Path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		conns = append(conns, conn)
+		if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+			t.Fatal(err)
+		}
+		// The server may answer and close before it has read everything.
+		go fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: i\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", Path, announced, body)
+		return conn
+	}
+	answer := func(conn net.Conn) int {
+		t.Helper()
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp.StatusCode == 503 && resp.Header.Get("Retry-After") == "" {
+			t.Error("503 without Retry-After")
+		}
+		return resp.StatusCode
+	}
+	used := h.budget.used.Load
+	large := strings.Repeat("x", 990_000)
+	full := int64(requestCost + limits.Body + 1 - firstBuffer) // what a stalled large body holds
+	stalled := int64(0)
+	stall := func(ip string) {
+		t.Helper()
+		send(ip, large, 999_000)
+		stalled++
+		eventually(t, fmt.Sprintf("large body %d has been read", stalled), func() bool { return used() == stalled*full })
+	}
+	for range limits.Unverified {
+		stall("127.0.0.3")
+	}
+	if status := answer(send("127.0.0.3", testHook, len(testHook))); status != 503 {
+		t.Errorf("one request more of an address: %d", status)
+	}
+	if status := answer(send("127.0.0.4", testHook, len(testHook))); status != 200 {
+		t.Errorf("another address: %d", status)
+	}
+	eventually(t, "the small ones hold nothing", func() bool { return used() == stalled*full })
+	for (stalled+1)*full <= limits.InFlight {
+		stall(fmt.Sprintf("127.0.1.%d", 1+stalled))
+	}
+	if status := answer(send("127.0.0.5", large, 999_000)); status != 503 {
+		t.Errorf("above what all may hold together: %d", status)
+	}
+	if n := used(); n > limits.InFlight {
+		t.Errorf("%d bytes are held", n)
+	}
+	for _, c := range conns {
+		_ = c.Close()
+	}
+	eventually(t, "nothing is held", func() bool { return used() == 0 })
+	if status := answer(send("127.0.0.3", testHook, len(testHook))); status != 200 {
+		t.Errorf("afterwards: %d", status)
 	}
 }
 

@@ -31,11 +31,15 @@ type budget struct {
 }
 
 func (b *budget) take(n int64) bool {
-	if b.used.Add(n) > b.limit {
-		b.used.Add(-n)
-		return false
+	for {
+		used := b.used.Load()
+		if used+n > b.limit {
+			return false
+		}
+		if b.used.CompareAndSwap(used, used+n) {
+			return true
+		}
 	}
-	return true
 }
 
 // A request in flight costs requestCost for what the server keeps of it anyway,
@@ -44,9 +48,6 @@ func (b *budget) take(n int64) bool {
 const (
 	requestCost = 16 << 10
 	firstBuffer = 8 << 10
-	// pooled buffers are not larger than this: a few large bodies must not
-	// stay in memory for ever.
-	maxPooled = 64 << 10
 )
 
 var (
@@ -54,6 +55,8 @@ var (
 	errBudget   = errors.New("too many bytes in flight")
 )
 
+// bufferPool holds first buffers only: larger ones would cost more than their
+// next request is charged for, and stay in memory for ever.
 var bufferPool = sync.Pool{New: func() any { b := make([]byte, 0, firstBuffer); return &b }}
 
 // lease is the share of one request in the budget, and its body.
@@ -106,7 +109,7 @@ func (l *lease) read(body io.Reader, limit int) ([]byte, error) {
 
 // release gives the share back; the body must not be used after it.
 func (l *lease) release() {
-	if cap(*l.buffer) <= maxPooled {
+	if cap(*l.buffer) == firstBuffer {
 		bufferPool.Put(l.buffer)
 	}
 	l.buffer = nil

@@ -168,7 +168,7 @@ func TestBudget(t *testing.T) {
 			if err != nil && !errors.Is(err, errBudget) {
 				t.Error(err)
 			}
-			if used := b.used.Load(); used > 2<<20 {
+			if used := b.used.Load(); used > b.limit {
 				t.Errorf("%d bytes in use", used)
 			}
 		})
@@ -257,7 +257,7 @@ func TestSecretsFollowTheirFile(t *testing.T) {
 	passes := func(secret string) bool { _, ok := s.Match(sha256.Sum256([]byte(secret))); return ok }
 	wait := func(what string, cond func() bool) {
 		t.Helper()
-		for end := time.Now().Add(10 * time.Second); !cond(); {
+		for end := time.Now().Add(patience); !cond(); {
 			if time.Now().After(end) {
 				t.Fatalf("%s does not come", what)
 			}

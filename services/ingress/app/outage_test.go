@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -34,7 +35,7 @@ func TestNATSDown(t *testing.T) {
 	for i := range 20 {
 		wg.Go(func() {
 			got := r.send(post(hook("", fmt.Sprintf(`,"n":%d`, i))))
-			if got.status != 503 || got.body != bodies[503] || got.header.Get("Retry-After") == "" || got.took > 9500*time.Millisecond {
+			if got.status != 503 || got.body != bodies[503] || got.header.Get("Retry-After") == "" {
 				t.Errorf("%+v", got)
 			}
 		})
@@ -92,7 +93,7 @@ func TestStartWithoutNATS(t *testing.T) {
 	answers := make(chan answer, 2)
 	go func() { answers <- r.send(post(hook("", ""))) }()
 	go func() { answers <- r.send(post(strings.Replace(hook("", ""), "chat_deactivated", "UNUSABLE", 1))) }()
-	wait(t, 5*time.Second, "the requests", func() bool {
+	wait(t, "the requests", func() bool {
 		_, text := r.admin("/metrics")
 		return strings.Contains(text, "autotag_webhooks_in_flight 2")
 	}, nil)
@@ -112,11 +113,11 @@ func TestWrongCredentials(t *testing.T) {
 	ns := natstest.Start(t, func(o *server.Options) { o.DontListen, o.Username, o.Password = false, "u", "right" })
 	r := startUnready(t, strings.Replace(ns.URL, "://", "://u:wr0ng@", 1), nil)
 	var body admin.Readiness
-	wait(t, 10*time.Second, "the reason", func() bool {
+	wait(t, "the reason", func() bool {
 		_, body = r.readiness()
 		return strings.Contains(strings.ToLower(body.Checks["nats"]), "authorization violation")
 	}, func() any { return body })
-	wait(t, 10*time.Second, "the reason in the log", func() bool {
+	wait(t, "the reason in the log", func() bool {
 		return slices.ContainsFunc(r.logs.All(), func(e observer.LoggedEntry) bool {
 			return strings.Contains(strings.ToLower(fmt.Sprint(e.ContextMap())), "authorization violation")
 		})
@@ -135,16 +136,22 @@ func TestStreamFull(t *testing.T) {
 	if got := r.send(post(hook("", `,"x":"`+strings.Repeat("x", 200_000)+`"`))); got.status != 200 {
 		t.Fatalf("%+v", got)
 	}
-	if got := r.send(post(hook("", `,"x":"`+strings.Repeat("y", 200_000)+`"`))); got.status != 503 || got.body != bodies[503] || got.took > 3*time.Second {
+	if got := r.send(post(hook("", `,"x":"`+strings.Repeat("y", 200_000)+`"`))); got.status != 503 || got.body != bodies[503] {
 		t.Errorf("%+v", got)
 	}
 	if n := len(r.stored(stream.Events, 0)); n != 1 {
 		t.Errorf("%d stored", n)
 	}
-	r.waitReady(false)
-	if _, body := r.readiness(); !strings.Contains(body.Checks["events"], "full") {
-		t.Errorf("%+v", body)
-	}
+	var body admin.Readiness
+	wait(t, "not ready", func() bool {
+		var code int
+		code, body = r.readiness()
+		if code == 503 && strings.Contains(body.Checks["events"], "full") {
+			return true
+		}
+		r.send(post(hook("", `,"x":"`+strings.Repeat("z", 200_000)+`"`))) // a failure counts for seconds only
+		return false
+	}, func() any { return body })
 }
 
 // Dead letters bring their stream back, too.
@@ -209,7 +216,7 @@ func TestSetUpFailsInBetween(t *testing.T) {
 	if _, err := r.js.CreateStream(ctx, events.CachedInfo().Config); err != nil { // by another program
 		t.Fatal(err)
 	}
-	wait(t, 10*time.Second, "the ingress's own try fails", func() bool { return failures() > before }, func() any { return r.logs.All() })
+	wait(t, "the ingress's own try fails", func() bool { return failures() > before }, func() any { return r.logs.All() })
 	r.waitReady(true)
 }
 
@@ -218,22 +225,18 @@ func TestNATSFrozen(t *testing.T) {
 	server := natstest.Binary(t, "")
 	r := startRig(t, server.URL, nil)
 	server.Freeze()
-	begin := time.Now()
 	var wg sync.WaitGroup
 	for i := range 12 {
 		wg.Go(func() {
 			// Large ones: together more than the socket's buffers hold. Of an
 			// address each, so that none waits for another to be read.
 			got := r.sendFrom(fmt.Sprintf("127.0.3.%d", i+1), post(hook("", fmt.Sprintf(`,"n":%d,"x":%q`, i, strings.Repeat("x", 800_000)))))
-			if got.status != 503 || got.took > 9500*time.Millisecond {
+			if got.status != 503 {
 				t.Errorf("%+v", got)
 			}
 		})
 	}
 	r.waitReady(false)
-	if took := time.Since(begin); took > 15*time.Second {
-		t.Errorf("not ready after %v only", took)
-	}
 	wg.Wait()
 	server.Thaw()
 	r.waitReady(true)
@@ -322,7 +325,7 @@ func (l *load) post(client *http.Client, addr, body string) (int, error) {
 // chats are the chat ids in the stream, and how often each is there.
 func chats(t *testing.T, js jetstream.JetStream) map[string]int {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	s, err := js.Stream(ctx, stream.Events)
 	if err != nil {
@@ -355,12 +358,12 @@ func TestNATSKilledUnderLoad(t *testing.T) {
 	count := func() int { l.mu.Lock(); defer l.mu.Unlock(); return len(l.stored) }
 	for range 5 {
 		n := count()
-		wait(t, 30*time.Second, "some webhooks more", func() bool { return count() > n+200 }, nil)
+		wait(t, "some webhooks more", func() bool { return count() > n+200 }, nil)
 		server.Kill()
 		server.Start()
 	}
 	n := count()
-	wait(t, 30*time.Second, "some webhooks more", func() bool { return count() > n+200 }, nil)
+	wait(t, "some webhooks more", func() bool { return count() > n+200 }, nil)
 	close(stop)
 	<-done
 	if len(l.failures) > 0 {
@@ -377,7 +380,8 @@ func TestNATSKilledUnderLoad(t *testing.T) {
 }
 
 // A stop under load: every request that got through to the ingress is answered,
-// with 200, and none comes after the port is closed.
+// with 200, and none comes after the port is closed. One that is still being
+// sent is waited for, and readiness says no meanwhile.
 func TestStopUnderLoad(t *testing.T) {
 	t.Parallel()
 	server := natstest.Start(t, nil)
@@ -386,14 +390,32 @@ func TestStopUnderLoad(t *testing.T) {
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() { defer close(done); l.run(r.app.Addr(), 32, stop) }()
 	count := func() int { l.mu.Lock(); defer l.mu.Unlock(); return len(l.stored) }
-	wait(t, 30*time.Second, "some webhooks", func() bool { return count() > 500 }, nil)
+	wait(t, "some webhooks", func() bool { return count() > 500 }, nil)
 
+	slow := r.dial("127.0.0.2")
+	defer slow.Close()
+	body := hook("", `,"slow":1`)
+	if _, err := io.WriteString(slow, strings.TrimSuffix(post(body, "Expect: 100-continue"), body)); err != nil {
+		t.Fatal(err)
+	}
+	in := bufio.NewReader(slow)
+	for _, want := range []string{"HTTP/1.1 100 Continue\r\n", "\r\n"} { // it is read now
+		if line, err := in.ReadString('\n'); err != nil || line != want {
+			t.Fatalf("%q, %v", line, err)
+		}
+	}
 	stopped := make(chan struct{})
 	go func() { defer close(stopped); r.stop() }()
-	wait(t, 5*time.Second, "not ready while it stops", func() bool {
+	wait(t, "not ready while it stops", func() bool {
 		code, body := r.readiness()
 		return code == 503 && body.Checks["running"] == "stopping"
 	}, nil)
+	if _, err := io.WriteString(slow, body); err != nil {
+		t.Error(err)
+	}
+	if resp, err := http.ReadResponse(in, nil); err != nil || resp.StatusCode != 200 {
+		t.Errorf("the slow request: %v, %v", resp, err)
+	}
 	<-stopped
 	close(stop)
 	<-done
@@ -428,7 +450,7 @@ func TestStopWaitsForRequests(t *testing.T) {
 	r.waitReady(false)
 	answers := make(chan answer, 1)
 	go func() { answers <- r.send(post(hook("", ""))) }()
-	wait(t, 5*time.Second, "the request", func() bool {
+	wait(t, "the request", func() bool {
 		_, text := r.admin("/metrics")
 		return strings.Contains(text, "autotag_webhooks_in_flight 1")
 	}, nil)

@@ -88,8 +88,11 @@ func streamInfo(ctx context.Context, js jetstream.JetStream, stream, filter stri
 	return nil, err
 }
 
-// window is how many messages Newest reads at once.
-const window = 2000
+// What Newest reads at once, at most.
+const (
+	window      = 2000     // messages
+	windowBytes = 16 << 20 // in all; NATS carries no message near it
+)
 
 // Newest hands every message that the stream held at the call to each, the
 // newest first, until each returns false. It holds no more than a window of
@@ -102,7 +105,7 @@ func Newest(ctx context.Context, js jetstream.JetStream, stream string, each fun
 	first, size := info.State.FirstSeq, uint64(window)
 	for to := info.State.LastSeq; to >= max(first, 1); {
 		from := max(first, to-min(to, size)+1)
-		msgs, err := readReaching(ctx, js.Conn(), ReadOptions{Stream: stream, Filter: ">", From: from, To: to, Reach: to})
+		msgs, err := readReaching(ctx, js.Conn(), ReadOptions{Stream: stream, Filter: ">", From: from, To: to, Reach: to, MaxBytes: windowBytes})
 		if errors.Is(err, ErrTooMuch) && size > 1 {
 			size = max(1, size/4)
 			continue

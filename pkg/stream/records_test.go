@@ -118,7 +118,7 @@ func TestNewest(t *testing.T) {
 func TestNewestLarge(t *testing.T) {
 	t.Parallel()
 	_, _, js := setup(t)
-	const n = 80
+	const n = 3 * windowBytes / 900_000 / 2
 	fill(t, js, key, n, 900_000)
 	want := uint64(n)
 	if err := Newest(ctx(t), js, Events, func(m Stored) bool {

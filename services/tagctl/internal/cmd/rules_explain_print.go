@@ -37,7 +37,11 @@ func (s *session) printExplanation(e *explanation, asked string) {
 		if e.Decision == nil {
 			which = "with the newest webhook"
 		}
-		s.label("asked for", fmt.Sprintf("chat %s; of its %s this is the one %s", e.asked, count(1+len(e.Others), "thread"), which))
+		which = fmt.Sprintf("of its %d threads this is the one %s", 1+len(e.Others), which)
+		if len(e.Others) == 0 {
+			which = "this is its only thread"
+		}
+		s.label("asked for", fmt.Sprintf("chat %s; %s", e.asked, which))
 	}
 	s.label("thread", fmt.Sprintf("%s of chat %s, organization %s", e.ThreadID, e.ChatID, e.OrganizationID))
 	if len(e.Others) > 0 {

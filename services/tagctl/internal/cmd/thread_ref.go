@@ -25,8 +25,8 @@ const maxIDs = 12
 
 // parseThread lists the ways to take text, a thread id, chat/thread,
 // organization/chat/thread, or a link with an id in its path or query, the
-// likeliest first. A link's last part is
-// taken first, and each as a thread before any is taken as a chat.
+// likeliest first. A link's last part is taken first, and each as a thread
+// before any is taken as a chat.
 func parseThread(text string) ([]threadRef, error) {
 	given := text
 	text = strings.Trim(strings.TrimSpace(text), `<>"'`)

@@ -356,8 +356,9 @@ func oddStar(s string) bool {
 }
 
 type regexCheck struct {
-	fault        string
-	matchesEmpty bool
+	fault          string
+	matchesEmpty   bool
+	matchesNothing bool
 }
 
 func (r *reader) checkRegex(pattern string, at place) bool {
@@ -373,6 +374,7 @@ func (r *reader) checkRegex(pattern string, at place) bool {
 			_, err = regexp.Compile("(?i)" + pattern)
 		}
 		check = regexCheck{fault: regexFault(err), matchesEmpty: err == nil && re.MatchString("")}
+		check.matchesNothing = err == nil && matchesNothing(pattern)
 		r.regexes[pattern] = check
 	}
 	if check.fault != "" {
@@ -382,8 +384,63 @@ func (r *reader) checkRegex(pattern string, at place) bool {
 	if regexp.QuoteMeta(pattern) == pattern {
 		r.warn(at, "this regex has no pattern in it; write the words themselves, or {contains: %s} to find a part of a word", inFlow(pattern))
 	}
+	if check.matchesNothing {
+		r.warn(at, `this regex matches no text; ^ is the start and $ the end of the message: write \^ or \$ for the sign itself`)
+	}
 	if check.matchesEmpty {
 		r.warn(at, "this regex matches the empty text, so it is found in every message; make a part of it required")
+	}
+	return true
+}
+
+// matchesNothing says whether no way through a valid pattern leads to a match:
+// each asks for text after the end of the message or before its start, or for a
+// letter of a class that has none.
+func matchesNothing(pattern string) bool {
+	re, err := syntax.Parse(pattern, syntax.Perl)
+	if err != nil {
+		return false
+	}
+	prog, err := syntax.Compile(re.Simplify())
+	if err != nil {
+		return false
+	}
+	// A way is at an instruction, has read text or not, and has met the end or not.
+	type way struct {
+		at          uint32
+		read, ended bool
+	}
+	seen := map[way]bool{}
+	ways := []way{{at: uint32(prog.Start)}}
+	for len(ways) > 0 {
+		w := ways[len(ways)-1]
+		ways = ways[:len(ways)-1]
+		if seen[w] {
+			continue
+		}
+		seen[w] = true
+		inst := prog.Inst[w.at]
+		next := way{inst.Out, w.read, w.ended}
+		switch inst.Op {
+		case syntax.InstMatch:
+			return false
+		case syntax.InstFail:
+			continue
+		case syntax.InstAlt, syntax.InstAltMatch:
+			ways = append(ways, way{inst.Arg, w.read, w.ended})
+		case syntax.InstEmptyWidth:
+			empty := syntax.EmptyOp(inst.Arg)
+			if empty&syntax.EmptyBeginText != 0 && w.read {
+				continue
+			}
+			next.ended = w.ended || empty&syntax.EmptyEndText != 0
+		case syntax.InstRune, syntax.InstRune1, syntax.InstRuneAny, syntax.InstRuneAnyNotNL:
+			if w.ended || inst.Op == syntax.InstRune && len(inst.Rune) == 0 {
+				continue
+			}
+			next.read = true
+		}
+		ways = append(ways, next)
 	}
 	return true
 }

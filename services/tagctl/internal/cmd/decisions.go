@@ -55,7 +55,7 @@ Exit status: 0 also where there is none; 2 wrong usage, or NATS is out of reach.
 With -o json: one decision record a line, as it lies in AUTOTAG_DECISIONS: {"v",
 "organization_id", "chat_id", "thread_id", "decided_at", "reason", "rules_version",
 "transcript": {"messages", "from": {"redis", "log", "api"}, "complete", "cut",
-"digest"}, "tags": [{"tag", "rule", "evidence": []}], "shadow": [],
+"digest", "seq", "until"}, "tags": [{"tag", "rule", "evidence": []}], "shadow": [],
 "near_misses": [{"tag", "rule", "missing"}], "skipped": [{"tag", "rule", "why"}]}.`,
 		Example: `  tagctl decisions
   tagctl decisions --since 2h --no-tag

@@ -280,7 +280,7 @@ func TestArmAndDead(t *testing.T) {
 		}
 	}
 	var due stream.Stored
-	for found := false; !found; {
+	for found := false; !found; time.Sleep(10 * time.Millisecond) {
 		var err error
 		if due, found, err = stream.Last(ctx, l.nc, stream.Timers, stream.DueSubject(key)); err != nil {
 			t.Fatal(err)

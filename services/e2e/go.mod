@@ -6,9 +6,11 @@ require (
 	autotag/pkg v0.0.0
 	autotag/services/ingress v0.0.0
 	autotag/services/simulator v0.0.0
+	autotag/services/standalone v0.0.0
 	autotag/services/tagger v0.0.0
 	github.com/alicebob/miniredis/v2 v2.40.0
 	github.com/nats-io/nats.go v1.55.0
+	go.uber.org/zap v1.28.0
 )
 
 require (
@@ -40,7 +42,6 @@ require (
 	github.com/yuin/gopher-lua v1.1.1 // indirect
 	go.uber.org/atomic v1.12.0 // indirect
 	go.uber.org/multierr v1.10.0 // indirect
-	go.uber.org/zap v1.28.0 // indirect
 	go.yaml.in/yaml/v3 v3.0.6 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/net v0.62.0 // indirect
@@ -54,5 +55,6 @@ replace (
 	autotag/pkg => ../../pkg
 	autotag/services/ingress => ../ingress
 	autotag/services/simulator => ../simulator
+	autotag/services/standalone => ../standalone
 	autotag/services/tagger => ../tagger
 )

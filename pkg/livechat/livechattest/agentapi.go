@@ -65,7 +65,7 @@ func (p *Platform) apiTagThread(r *request, in params) (any, *refusal) {
 	if refused != nil {
 		return nil, refused
 	}
-	changed, refused := p.tagThread(t, name)
+	changed, refused := p.tagThread(t, name, false)
 	if changed {
 		r.out = append(r.out, t.sendTag("thread_tagged", name))
 	}

@@ -411,7 +411,7 @@ func (p *Platform) TagAsPerson(thread, tag string) ([]Webhook, error) {
 	if err != nil {
 		return nil, err
 	}
-	changed, refused := p.tagThread(t, tag)
+	changed, refused := p.tagThread(t, tag, true)
 	switch {
 	case refused != nil:
 		return nil, fmt.Errorf("tag %s as person: %s: %w", tag, refused.message, ErrRefused)
@@ -670,13 +670,14 @@ func (o *organization) checkGroups(groups []int) *refusal {
 }
 
 // tagThread sets a tag by the rules of the platform. changed is false when the
-// thread has the tag and the switches take that for a success.
-func (p *Platform) tagThread(t *thread, name string) (changed bool, refused *refusal) {
+// thread has the tag and the switches take that for a success. For people a tag
+// is as it was made, without Switches.TagDelay.
+func (p *Platform) tagThread(t *thread, name string, byPerson bool) (changed bool, refused *refusal) {
 	g := t.chat.org.tags[name]
 	groups := []int(nil)
 	if g != nil {
 		groups = g.groups
-		if p.now().Before(g.effective) {
+		if !byPerson && p.now().Before(g.effective) {
 			groups = g.before
 		}
 	}

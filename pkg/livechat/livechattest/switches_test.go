@@ -216,3 +216,19 @@ func TestDisabledWebhooks(t *testing.T) {
 		t.Errorf("%d %s, enabled %v", status, body, r.WebhooksEnabled(testOrg))
 	}
 }
+
+func TestTagDelaySwitch(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	r.SetSwitches(func(s *Switches) { s.TagDelay = 2 * time.Minute })
+	r.do(r.CreateTag(testOrg, "fresh", 0))
+	if got := r.ask("tag_thread", r.tagging("fresh"), nil); got != "validation" {
+		t.Errorf("tag_thread knows it at once: %q", got)
+	}
+	r.do(r.TagAsPerson(r.thread, "fresh"))
+	r.do(r.UntagAsPerson(r.thread, "fresh"))
+	r.advance(2 * time.Minute)
+	if got := r.ask("tag_thread", r.tagging("fresh"), nil); got != "" {
+		t.Errorf("tag_thread does not know it after its delay: %q", got)
+	}
+}

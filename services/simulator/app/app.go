@@ -74,11 +74,17 @@ func (c *Config) targets() []string {
 // The scenario types that users of the simulator meet.
 type (
 	Scenario  = scenario.Scenario
+	Chat      = scenario.Chat
+	Thread    = scenario.Thread
+	Step      = scenario.Step
 	Event     = scenario.Event
 	EventKind = scenario.EventKind
 	Report    = scenario.Report
 	Result    = scenario.Result
 )
+
+// Says is the kind of a step in which somebody says something.
+const Says = scenario.Says
 
 // Kinds of events.
 const (

@@ -332,9 +332,9 @@ func (w *world) idleAt() (state string, err error) {
 }
 
 // stillToFire says what a schedule waits for, or nothing if it is only what a
-// server's crash left behind: the crash can undo the removal of an older schedule
-// of the subject, which then never fires, but stays after the message that the
-// newer one fired.
+// server's crash left behind. The message that a schedule fires removes all
+// schedules of the subject that were stored before it; a crash can undo the
+// removal, and such a schedule stays and never fires.
 func stillToFire(ctx context.Context, timers jetstream.Stream, subject, target string) (why string, err error) {
 	schedule, err := timers.GetLastMsgForSubject(ctx, subject)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -343,22 +343,17 @@ func stillToFire(ctx context.Context, timers jetstream.Stream, subject, target s
 	if err != nil {
 		return "", err
 	}
-	at, err := time.Parse("@at "+time.RFC3339Nano, schedule.Header.Get(jetstream.ScheduleHeader))
-	if err != nil {
-		return "", err
-	}
-	why = fmt.Sprintf("has sequence %d and is due at %s", schedule.Sequence, at.Format(time.RFC3339Nano))
+	why = fmt.Sprintf("has sequence %d and is due %s", schedule.Sequence, schedule.Header.Get(jetstream.ScheduleHeader))
 	due, err := timers.GetLastMsgForSubject(ctx, target)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return why, nil
-	}
-	if err != nil {
+	case err != nil:
 		return "", err
-	}
-	if due.Sequence > schedule.Sequence && !due.Time.Before(at) {
+	case due.Sequence > schedule.Sequence:
 		return "", nil
 	}
-	return fmt.Sprintf("%s, and fired before with sequence %d at %s", why, due.Sequence, due.Time.Format(time.RFC3339Nano)), nil
+	return fmt.Sprintf("%s, and fired last with sequence %d at %s", why, due.Sequence, due.Time.Format(time.RFC3339Nano)), nil
 }
 
 // drain waits until the site has nothing left to do.

@@ -420,7 +420,7 @@ func (s *stack) inside(t *testing.T, c container, script string) string {
 // knew is forgotten.
 func (s *stack) simulate(t *testing.T, args ...string) string {
 	t.Helper()
-	run := []string{"run", "--detach", "--no-deps", "--use-aliases", "--env", "SIMULATOR_QUIET=4s", "--env", "SIMULATOR_LIMIT=4m"}
+	run := []string{"run", "--detach", "--no-deps", "--use-aliases", "--env", "SIMULATOR_QUIET=4s", "--env", "SIMULATOR_LIMIT=8m"}
 	return s.docker(t, s.compose(append(run, args...)...)...)
 }
 

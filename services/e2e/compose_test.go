@@ -43,9 +43,9 @@ func TestCompose(t *testing.T) {
 	t.Logf("all is healthy after %v", time.Since(start).Round(time.Second))
 
 	t.Run("the examples of the rules hold", s.testShippedRules)
-	s.write(t, rulesFile, composeRules)
 	t.Run("nothing missing and nothing wrong", s.testFaults)
 	t.Run("a broken edit of the rules", s.testBrokenEdit)
+	t.Run("what was decided is explained", s.testExplained)
 	t.Run("every container is confined", s.testConfined)
 	t.Run("nothing secret is told", s.testTold)
 	t.Run("down keeps the data", s.testDown)
@@ -212,6 +212,7 @@ const gatedConversations = `
 // Under load one tagger is killed, NATS and Redis are restarted, and the rules
 // are changed twice; yet every conversation gets exactly its tags.
 func (s *stack) testFaults(t *testing.T) {
+	s.change(t, s.write, composeRules)
 	scenarios := "chats:" + fmt.Sprintf(gatedConversations, s.word)
 	for _, pause := range []int{2, 5, 8, 11, 14, 17, 20} {
 		scenarios += fmt.Sprintf(kindsOfConversation, s.word, time.Duration(pause)*time.Second)
@@ -253,6 +254,11 @@ func (s *stack) testFaults(t *testing.T) {
 		t.Errorf("only %d conversations", len(r.Results))
 	}
 	busy() // the killed one too, which began to count anew
+	for _, c := range slices.Concat(s.containers(t, "ingress"), s.containers(t, "tagger")) {
+		if want := map[string]int{killed.ID: 1}[c.ID]; c.RestartCount != want {
+			t.Errorf("%s has been started again %d times, want %d", c.Name, c.RestartCount, want)
+		}
+	}
 
 	for _, c := range ingresses {
 		if err := s.atLeast(t, c, "autotag_webhooks_total", 50); err != nil {
@@ -410,6 +416,42 @@ func (s *stack) fewConversations() string {
 `, s.word)
 }
 
+// What was decided can be looked up in the command line's container; what people
+// wrote is shown to those alone who ask for it.
+func (s *stack) testExplained(t *testing.T) {
+	tagctl := func(args ...string) string {
+		t.Helper()
+		return s.docker(t, s.compose(append([]string{"run", "--rm", "--no-deps", "tagctl"}, args...)...)...)
+	}
+	list := tagctl("decisions", "--tag", "renamed", "--limit", "100", "-o", "json")
+	var record struct {
+		Chat   string `json:"chat_id"`
+		Thread string `json:"thread_id"`
+	}
+	n := 0
+	for line := range strings.Lines(list) {
+		n++
+		if err := json.Unmarshal([]byte(line), &record); err != nil || record.Thread == "" {
+			t.Fatalf("tagctl decisions prints %q: %v", line, err)
+		}
+	}
+	if n != 20 {
+		t.Errorf("tagctl decisions lists %d conversations with the tag of the new rule, there were 20", n)
+	}
+	told := tagctl("rules", "explain", record.Thread)
+	for _, want := range []string{record.Chat, record.Thread, "renamed", "umbrella"} {
+		if !strings.Contains(told, want) {
+			t.Errorf("tagctl rules explain says nothing of %s:\n%s", want, told)
+		}
+	}
+	if strings.Contains(list+told, s.word) {
+		t.Errorf("tagctl shows text of people without being asked:\n%s", told)
+	}
+	if told := tagctl("rules", "explain", record.Thread, "--text"); !strings.Contains(told, s.word) {
+		t.Errorf("tagctl rules explain --text does not show the message:\n%s", told)
+	}
+}
+
 // confinement is what a service's containers must be.
 type confinement struct {
 	user   string            // as configured; "" is root
@@ -530,7 +572,7 @@ func (s *stack) checkConfined(t *testing.T, c container, want confinement) {
 // do, and which files it sees.
 func (s *stack) checkInside(t *testing.T, c container, service string) {
 	t.Helper()
-	status := s.inside(t, c, "cat /proc/1/status")
+	status := s.inside(t, c, "grep -E '^(Uid|Gid|Cap[A-Z][a-z]+|NoNewPrivs):' /proc/1/status")
 	wants := []string{`CapPrm:\s+0+\n`, `CapEff:\s+0+\n`, `CapBnd:\s+0+\n`, `NoNewPrivs:\s+1\n`}
 	switch service {
 	case "nats":
@@ -599,7 +641,7 @@ func (s *stack) checkServers(t *testing.T) {
 		err = json.Unmarshal([]byte(body), &varz)
 	}
 	if err != nil || !varz.Jetstream.Config.SyncAlways {
-		t.Errorf("nats does not sync always (%v): %s", err, body)
+		t.Errorf("nats does not sync always: %+v %v", varz, err)
 	}
 	redis := s.container(t, "redis")
 	for setting, want := range map[string]string{"appendonly": "yes", "maxmemory-policy": "noeviction"} {
@@ -681,8 +723,8 @@ func (s *stack) testTold(t *testing.T) {
 			if (service == "ingress" || service == "tagger") && !strings.Contains(log, `"level":"debug"`) {
 				t.Errorf("%s does not log at debug level", name)
 			}
-			if log == "" {
-				t.Errorf("%s logs nothing", name)
+			if log == "" || strings.Contains(log, "panic:") || strings.Contains(log, "fatal error:") {
+				t.Errorf("%s logs nothing, or that it has broken down:\n%s", name, log)
 			}
 			if service != "ingress" && service != "tagger" {
 				continue
@@ -703,35 +745,75 @@ func (s *stack) testTold(t *testing.T) {
 		}
 		pages[page+" of nats"] = body
 	}
+	secrets, all := []string{s.secret, s.pat}, []string{s.secret, s.pat, s.word}
+	look := func(where, text string, canaries []string) {
+		t.Helper()
+		for _, c := range canaries {
+			if i := strings.Index(text, c); i >= 0 {
+				t.Errorf("%s tells %q: ...%s", where, c, text[max(0, i-200):min(len(text), i+50)])
+				return
+			}
+		}
+	}
+	for name, text := range pages {
+		look(name, text, all)
+	}
 	w := s.streams(t)
-	w.checkTold(pages)
+	ctx, cancel := w.within()
+	defer cancel()
+	streams := w.js.StreamNames(ctx) // those of the buckets too
+	holds := map[string][]stored{}
+	for name := range streams.Name() {
+		holds[name] = nil
+	}
+	if err := streams.Err(); err != nil {
+		t.Error(err)
+	}
+	for name := range holds {
+		holds[name] = w.messages(name)
+		for _, m := range holds[name] {
+			where := name + ", " + m.Subject
+			look("the header of "+where, fmt.Sprint(m.Subject, m.Header), all)
+			if name == stream.Events || name == stream.Dead {
+				look(where, string(m.Data), secrets)
+			} else {
+				look(where, string(m.Data), all)
+			}
+		}
+	}
 
 	// The looking finds what is there.
-	texts := 0
-	for _, m := range w.messages(stream.Events) {
+	texts, headers, evidence := 0, 0, 0
+	for _, m := range holds[stream.Events] {
 		if strings.Contains(string(m.Data), s.word) {
 			texts++
 		}
+		if m.Header.Get(jetstream.MsgIDHeader) != "" {
+			headers++
+		}
 	}
-	if texts < 300 {
-		t.Errorf("%d webhooks in %s hold text of people", texts, stream.Events)
-	}
-	dead := w.messages(stream.Dead)
-	if len(dead) != 1 || dead[0].Header.Get(stream.ReasonHeader) == "" || !strings.Contains(string(dead[0].Data), s.word) {
-		t.Errorf("%d dead letters, not the one with text: %v", len(dead), dead)
-	}
-	evidence := 0
-	for _, m := range w.messages(stream.Decisions) {
+	for _, m := range holds[stream.Decisions] {
 		if strings.HasPrefix(m.Subject, "autotag.decision.") && strings.Contains(string(m.Data), `"evidence":[{`) {
 			evidence++
 		}
 	}
-	if evidence < 200 {
-		t.Errorf("%d decisions name their evidence", evidence)
+	if texts < 300 || headers < 300 || evidence < 200 {
+		t.Errorf("%d webhooks hold text of people, %d have a header, %d decisions name their evidence", texts, headers, evidence)
+	}
+	dead := holds[stream.Dead]
+	if len(dead) != 1 || dead[0].Header.Get(stream.ReasonHeader) == "" || !strings.Contains(string(dead[0].Data), s.word) {
+		t.Errorf("%d dead letters, not the one with text: %v", len(dead), dead)
+	}
+	for _, name := range []string{stream.Timers, "KV_" + stream.RulesBucket} {
+		if len(holds[name]) == 0 {
+			t.Errorf("nothing in %s", name)
+		}
 	}
 	for name, text := range pages {
-		if strings.HasPrefix(name, "docker inspect") && !strings.Contains(text, s.project) {
-			t.Errorf("%s does not name the project", name)
+		for page, holds := range map[string]string{"docker inspect": s.project, "/metrics": "autotag_"} {
+			if strings.HasPrefix(name, page) && !strings.Contains(text, holds) {
+				t.Errorf("%s does not hold %s", name, holds)
+			}
 		}
 	}
 }

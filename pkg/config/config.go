@@ -5,7 +5,7 @@
 // the setting, `envDefault`, and `desc`, one line for the help text. The same
 // names in lower case are the keys of the YAML file. An empty value counts as
 // not set. A setting of type Secret may also come from a file that <NAME>_FILE
-// names. Every fault is reported, not the first one only, and each names the
+// names; an empty file counts as not set, too. Every fault is reported, not the first one only, and each names the
 // setting it is about; the value of a secret is never shown.
 package config
 
@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/url"
 	"os"
 	"reflect"
@@ -102,7 +103,9 @@ func Load(dst any, program, file string, lookup Lookup) error {
 	default:
 		faults = append(faults, fmt.Errorf("settings file: %w", err))
 	}
-	fromEnvironment(settings, values, lookup)
+	empty := make(map[string]string)
+	dropEmptyFiles(settings, values, empty)
+	fromEnvironment(settings, values, empty, lookup)
 	faults = append(faults, openSecrets(settings, values)...)
 
 	err := env.ParseWithOptions(dst, env.Options{
@@ -115,10 +118,41 @@ func Load(dst any, program, file string, lookup Lookup) error {
 	faults = append(faults, nameFields(err, settings)...)
 	attachSecretFiles(reflect.ValueOf(dst).Elem(), values)
 	if v, ok := dst.(Validator); ok {
-		faults = append(faults, notYetNamed(v.Validate(), faults)...)
+		faults = append(faults, nameEmptyFiles(notYetNamed(v.Validate(), faults), empty)...)
 	}
 	return errors.Join(faults...)
 }
+
+// dropEmptyFiles takes out of values the files of secrets that hold nothing, and
+// notes them in empty, by setting.
+func dropEmptyFiles(settings []setting, values, empty map[string]string) {
+	for _, s := range settings {
+		path, ok := values[s.name+fileSuffix]
+		if !s.secret || !ok {
+			continue
+		}
+		if _, err := readSecret(path); errors.Is(err, errEmpty) {
+			delete(values, s.name+fileSuffix)
+			empty[s.name] = path
+		}
+	}
+}
+
+// nameEmptyFiles adds to the faults the files that would have to hold what is
+// missing.
+func nameEmptyFiles(faults []error, empty map[string]string) []error {
+	for i, err := range faults {
+		for _, name := range slices.Sorted(maps.Keys(empty)) {
+			if slices.Contains(strings.FieldsFunc(err.Error(), notOfAName), name) {
+				faults[i] = fmt.Errorf("%w (%s%s: %s %w)", faults[i], name, fileSuffix, empty[name], errEmpty)
+			}
+		}
+	}
+	return faults
+}
+
+// notOfAName tells whether r cannot be in a setting's name.
+func notOfAName(r rune) bool { return r != '_' && (r < 'A' || r > 'Z') && (r < '0' || r > '9') }
 
 // notYetNamed leaves out the faults of settings that have one already: a value
 // that could not be read is missing too.
@@ -268,7 +302,7 @@ func scalars(n *yaml.Node) (string, error) {
 
 // fromEnvironment puts the environment's values over those of the file. A
 // secret given there in one way replaces one given in the file in the other.
-func fromEnvironment(settings []setting, values map[string]string, lookup Lookup) {
+func fromEnvironment(settings []setting, values, empty map[string]string, lookup Lookup) {
 	for _, s := range settings {
 		given := make(map[string]string)
 		for _, name := range s.names() {
@@ -276,6 +310,7 @@ func fromEnvironment(settings []setting, values map[string]string, lookup Lookup
 				given[name] = v
 			}
 		}
+		dropEmptyFiles([]setting{s}, given, empty)
 		if len(given) == 0 {
 			continue
 		}

@@ -2,11 +2,13 @@ package config_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -246,40 +248,85 @@ func TestSecretIsNeverShown(t *testing.T) {
 	}
 }
 
+// A file may be replaced, be written anew, or lack its value for a while: the
+// last good value stays.
 func TestSecretFollowsItsFile(t *testing.T) {
 	t.Parallel()
 	path := write(t, "key", "one\n")
-	var s settings
-	if err := config.Load(&s, "prog", "", lookup(map[string]string{"KEY_FILE": path})); err != nil {
-		t.Fatal(err)
-	}
-	key := s.Key // a copy follows too
-	if key.Get() != "one" {
-		t.Fatalf("%q", key.Get())
-	}
 	replace := func(text string) {
-		tmp := path + ".tmp"
-		if err := os.WriteFile(tmp, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Rename(tmp, path); err != nil {
+		if err := errors.Join(os.WriteFile(path+".new", []byte(text), 0o600), os.Rename(path+".new", path)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	replace("two")
-	waitFor(t, "the new value", func() bool { return key.Get() == "two" && s.Key.Get() == "two" })
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
-		t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) { // only the clock is the bubble's
+		var s settings
+		if err := config.Load(&s, "prog", "", lookup(map[string]string{"KEY_FILE": path})); err != nil {
+			t.Fatal(err)
+		}
+		key := s.Key // a copy follows too
+		for _, step := range []struct {
+			what   string
+			change func()
+			want   string
+			fault  string
+		}{
+			{"unchanged", func() {}, "one", ""},
+			{"replaced", func() { replace("two\r\n\n") }, "two", ""},
+			{"emptied", func() { replace("\n") }, "two", path + " is empty"},
+			{"filled again", func() { replace("three") }, "three", ""},
+			{"gone", func() { _ = os.Remove(path) }, "three", "no such file"},
+			{"there again", func() { replace(" four ") }, " four ", ""},
+		} {
+			step.change()
+			time.Sleep(time.Second)
+			// First, as one that is in no use at the time is asked.
+			if err := key.Err(); (err != nil) != (step.fault != "") || err != nil && !strings.Contains(err.Error(), step.fault) {
+				t.Errorf("%s: error %v, want %q", step.what, err, step.fault)
+			}
+			if key.Get() != step.want || s.Key.Get() != step.want {
+				t.Errorf("%s: %q and %q, want %q", step.what, key.Get(), s.Key.Get(), step.want)
+			}
+		}
+	})
+}
+
+// An empty file counts as not set, as an empty variable does; when that is a
+// fault, the fault names the file.
+func TestEmptySecretFileIsNotSet(t *testing.T) {
+	t.Parallel()
+	file := write(t, "s.yaml", "key: from yaml\n")
+	for _, empty := range []string{os.DevNull, write(t, "key", ""), write(t, "key", "\r\n\n")} {
+		env := map[string]string{"KEY_FILE": empty}
+		var s settings
+		if err := config.Load(&s, "prog", "", lookup(env)); err != nil || s.Key.Get() != "" || s.Key.Err() != nil {
+			t.Errorf("%s: %v, %q, %v", empty, err, s.Key.Get(), s.Key.Err())
+		}
+		err := config.Load(&settings{needKey: true}, "prog", "", lookup(env))
+		if want := "KEY: must be set (KEY_FILE: " + empty + " is empty)"; err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+		if err := config.Load(&s, "prog", file, lookup(env)); err != nil || s.Key.Get() != "from yaml" {
+			t.Errorf("%s over a settings file: %v, %q", empty, err, s.Key.Get())
+		}
+		env["KEY"] = "direct"
+		if err := config.Load(&s, "prog", "", lookup(env)); err != nil || s.Key.Get() != "direct" {
+			t.Errorf("%s beside a value: %v, %q", empty, err, s.Key.Get())
+		}
+		named := write(t, "s.yaml", "key_file: "+empty+"\n")
+		if err := config.Load(&settings{needKey: true}, "prog", named, lookup(nil)); err == nil || !strings.Contains(err.Error(), empty+" is empty") {
+			t.Errorf("named by a settings file: %v", err)
+		}
 	}
-	waitFor(t, "the error", func() bool { return key.Get() == "two" && key.Err() != nil })
-	replace("three")
-	waitFor(t, "the third value", func() bool { return key.Get() == "three" && key.Err() == nil })
+	err := config.Load(&settings{}, "prog", "", lookup(map[string]string{"KEY_FILE": os.DevNull, "WORKERS": "0"}))
+	if err == nil || err.Error() != "WORKERS: must be at least 1" {
+		t.Errorf("a fault of another setting: %v", err)
+	}
 }
 
 func TestSecretFileFaults(t *testing.T) {
 	t.Parallel()
 	for name, path := range map[string]string{
-		"missing": filepath.Join(t.TempDir(), "none"), "empty": write(t, "key", "\n"), "a folder": t.TempDir(),
+		"missing": filepath.Join(t.TempDir(), "none"), "a folder": t.TempDir(),
 		"huge": write(t, "key", strings.Repeat("x", 2<<20)),
 	} {
 		err := config.Load(&settings{needKey: true}, "prog", "", lookup(map[string]string{"KEY_FILE": path}))
@@ -326,16 +373,4 @@ func TestParseArgs(t *testing.T) {
 			t.Errorf("%q: no error", args)
 		}
 	}
-}
-
-func waitFor(t *testing.T, what string, cond func() bool) {
-	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); <-tick.C {
-		if cond() {
-			return
-		}
-	}
-	t.Fatalf("%s did not come", what)
 }

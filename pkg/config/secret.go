@@ -19,8 +19,8 @@ const (
 
 // Secret is a setting whose value must not be seen: printed, logged or encoded
 // it is "[redacted]". One that came from a file follows the file, however it is
-// changed, within a second. The zero value is an empty secret. Copies share the
-// file.
+// changed, within a second; one whose file is empty at the start is not set and
+// follows nothing. The zero value is an empty secret. Copies share the file.
 type Secret struct {
 	value string
 	file  *secretFile // nil if the value was given directly
@@ -45,24 +45,28 @@ func (s Secret) Get() string {
 	if f == nil {
 		return s.value
 	}
-	if time.Now().UnixNano() >= f.due.Load() {
-		f.look()
-	}
+	f.look()
 	return *f.value.Load()
 }
 
-// Err says why the file could not be read again when that was last tried.
+// Err says why the file cannot be read again, also when nobody asks for the
+// value meanwhile.
 func (s Secret) Err() error {
 	if s.file == nil {
 		return nil
 	}
+	s.file.look()
 	if err := s.file.err.Load(); err != nil {
 		return *err
 	}
 	return nil
 }
 
+// look reads the file again if its value is due.
 func (f *secretFile) look() {
+	if time.Now().UnixNano() < f.due.Load() {
+		return
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if time.Now().UnixNano() < f.due.Load() {
@@ -103,10 +107,13 @@ func readSecret(path string) (string, error) {
 	}
 	value := strings.TrimRight(string(text), "\r\n")
 	if value == "" {
-		return "", errors.New(path + ": is empty")
+		return "", fmt.Errorf("%s %w", path, errEmpty)
 	}
 	return value, nil
 }
+
+// errEmpty is of a file without a value.
+var errEmpty = errors.New("is empty")
 
 const redacted = "[redacted]"
 

@@ -51,6 +51,7 @@ type App struct {
 	admin    *admin.Server
 	shared   bool // admin is another program's
 	handler  *webhook.Handler
+	secrets  *webhook.Secrets
 	store    *store
 	nc       *nats.Conn
 	borrowed bool // nc is another program's
@@ -73,8 +74,8 @@ func New(cfg Config, log *zap.Logger, deps Deps) (*App, error) {
 		stop: lifecycle.New(log), failed: make(chan error, 1),
 		streams: errors.New("not set up yet"),
 	}
-	secrets, err := webhook.NewSecrets(cfg.Secrets)
-	if err != nil {
+	var err error
+	if a.secrets, err = webhook.NewSecrets(cfg.Secrets); err != nil {
 		return nil, fmt.Errorf("LIVECHAT_WEBHOOK_SECRETS: %w", err)
 	}
 	if !a.shared {
@@ -90,12 +91,12 @@ func New(cfg Config, log *zap.Logger, deps Deps) (*App, error) {
 	}
 	a.store = newStore(a.js, a.provision)
 	a.handler = webhook.NewHandler(webhook.Options{
-		Store: a.store, Secrets: secrets, Registry: a.admin.Registry(), Log: log,
+		Store: a.store, Secrets: a.secrets, Registry: a.admin.Registry(), Log: log,
 		Organizations: cfg.Organizations,
 	})
 	a.admin.AddCheck("nats", a.checkConnection)
 	a.admin.AddCheck("events", a.checkStream)
-	a.admin.AddNotice("webhook_secrets", secrets.Problem)
+	a.admin.AddNotice("webhook_secrets", a.secrets.Problem)
 	a.admin.AddNotice("nats_server", a.serverNotice)
 	return a, nil
 }
@@ -225,12 +226,22 @@ func (a *App) setUp(ctx context.Context) {
 
 // mend tries again what a set-up in between, for a webhook that found no
 // stream, has failed to do: the next webhook may find one, and not ask again.
+// It also tells the log when the secrets' file cannot be read again, and when it
+// can.
 func (a *App) mend(ctx context.Context) {
+	problem := ""
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(provisionPause):
+		}
+		if now := a.secrets.Problem(); now != problem {
+			if problem = now; problem != "" {
+				a.log.Warn("webhook secrets", zap.String("problem", problem))
+			} else {
+				a.log.Info("webhook secrets are those of their file again")
+			}
 		}
 		a.mu.Lock()
 		failed := a.streams != nil

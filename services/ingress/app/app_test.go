@@ -136,6 +136,15 @@ func TestRotation(t *testing.T) {
 	if status(newBody) != 200 {
 		t.Error("the last good secrets are gone")
 	}
+	wait(t, "the line in the log", func() bool { return r.logs.FilterMessage("webhook secrets").Len() > 0 }, nil)
+	write("\n")
+	wait(t, "the notice of an empty file", func() bool {
+		_, body := r.readiness()
+		return body.Ready && strings.Contains(body.Notices["webhook_secrets"], "is empty")
+	}, nil)
+	if status(newBody) != 200 {
+		t.Error("the last good secrets are gone")
+	}
 	write("the-next-one")
 	wait(t, "the new secret alone", func() bool { return status(newBody) == 200 && status(oldBody) == 401 }, nil)
 }

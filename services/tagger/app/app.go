@@ -218,13 +218,22 @@ func (a *App) run(ctx context.Context) {
 
 // mend tries again what a set-up in between, by a consumer that missed its
 // stream, has failed to do: the consumer may find it there the next time, and
-// not ask again.
+// not ask again. It also tells the log when the file of a secret cannot be read
+// again, and when it can.
 func (a *App) mend(ctx context.Context) {
+	problem := ""
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(setUpPause):
+		}
+		if now := a.secretNotice(); now != problem {
+			if problem = now; problem != "" {
+				a.log.Warn("the last good secrets stay", zap.String("problem", problem))
+			} else {
+				a.log.Info("secrets are those of their files again")
+			}
 		}
 		a.mu.Lock()
 		failed := a.streams != nil

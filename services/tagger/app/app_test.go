@@ -492,6 +492,26 @@ func TestRefusedTokenIsMended(t *testing.T) {
 	r.write("pat", pat+"\n")
 	r.tagged(thread, "refund")
 	r.eventually("no notice", func() bool { return !strings.Contains(r.get("/readyz"), "authentication") })
+	// A file that loses its value keeps the last good one in use.
+	r.write("pat", "")
+	r.eventually("the empty file is told", func() bool {
+		return strings.Contains(r.get("/readyz"), "is empty") && strings.Contains(r.log.String(), "the last good secrets stay")
+	})
+	another, hooks := r.chat(true, "a refund")
+	r.publish(hooks)
+	r.tagged(another, "refund")
+}
+
+// An empty file counts as not set: here it is the other way that is meant.
+func TestEmptyTokenFileIsNotSet(t *testing.T) {
+	t.Parallel()
+	env := map[string]string{"LIVECHAT_ACCESS_TOKEN": "dal:abc", "LIVECHAT_PAT_FILE": os.DevNull, "LIVECHAT_ACCOUNT_ID_FILE": os.DevNull}
+	_, err := LoadConfig("", lookup(env))
+	must(t, err)
+	delete(env, "LIVECHAT_ACCESS_TOKEN")
+	if _, err := LoadConfig("", lookup(env)); err == nil || !strings.Contains(err.Error(), "LIVECHAT_PAT_FILE: /dev/null is empty") {
+		t.Errorf("no token: %v", err)
+	}
 }
 
 func TestUnknownTagIsCreated(t *testing.T) {

@@ -24,9 +24,9 @@ import (
 // What the demo overrules: it is over in seconds, and nothing of it is kept.
 const (
 	demoSettle = time.Second
-	demoQuiet  = 2 * time.Second  // more than demoSettle
-	demoLimit  = 20 * time.Second // after the last webhook
-	demoSpeed  = 20               // how much faster than LiveChat the simulator retries
+	demoQuiet  = 2 * time.Second // more than demoSettle
+	demoLimit  = time.Minute     // after the last webhook; a busy machine needs it
+	demoSpeed  = 20              // how much faster than LiveChat the simulator retries
 	demoRate   = 100
 	demoReady  = 30 * time.Second
 )

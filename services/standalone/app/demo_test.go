@@ -72,7 +72,7 @@ func TestDemoTellsWrongFromRight(t *testing.T) {
 		says  []string
 	}{
 		"right": {"- {tag: refund, name: money, any: [money]}", demoLimit, nil, []string{`rule money, customer's message 3: "money"`, "\n1 of 1 conversation got"}},
-		"wrong": {"- {tag: new, any: [money]}", 6 * time.Second, ErrNotAsExpected, []string{"WRONG refund asked for", "EXPECTED refund BUT GOT new", "\nWRONG refund             new                refund asked for\n", "\n0 of 1 conversation got"}},
+		"wrong": {"- {tag: new, any: [money]}", demoLimit, ErrNotAsExpected, []string{"WRONG refund asked for", "EXPECTED refund BUT GOT new", "\nWRONG refund             new                refund asked for\n", "\n0 of 1 conversation got"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "rules.yaml")

@@ -112,6 +112,7 @@ type process struct {
 	cmd   *exec.Cmd // nil while it does not run
 	done  chan struct{}
 	exit  int
+	end   string // in words: the status, or the signal
 	lines []string
 	rest  []byte
 }
@@ -152,7 +153,7 @@ func (p *process) start() {
 	go func() {
 		err := cmd.Wait()
 		p.mu.Lock()
-		p.exit = cmd.ProcessState.ExitCode()
+		p.exit, p.end = cmd.ProcessState.ExitCode(), cmd.ProcessState.String()
 		var ended *exec.ExitError
 		if err != nil && !errors.As(err, &ended) {
 			p.lines = append(p.lines, "wait: "+err.Error())
@@ -260,7 +261,7 @@ func (p *process) terminate() {
 	}
 	p.signal(syscall.SIGTERM)
 	if exit := p.wait(patience); exit != exitOK {
-		p.t.Errorf("%s: exit status %d after SIGTERM\n%s", p.name, exit, strings.Join(p.tail(40), "\n"))
+		p.t.Errorf("%s: %s after SIGTERM\n%s", p.name, p.end, strings.Join(p.tail(40), "\n"))
 	}
 }
 

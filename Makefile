@@ -63,8 +63,8 @@ check: lint ## check the formatting, the code, the modules and who imports what
 
 lint: need-go $(STATICCHECK) ## check the formatting and the code
 	@files=$$("$$($(GO) env GOROOT)/bin/gofmt" -l pkg services); test -z "$$files" || { echo "not formatted (make fmt does it):" $$files >&2; exit 1; }
-	$(GO) vet work
-	$(STATICCHECK) work
+	$(GO) vet -tags compose work
+	$(STATICCHECK) -tags compose work
 
 $(STATICCHECK): .ci/tools/go.mod .ci/tools/go.sum | need-go
 	cd .ci/tools && GOWORK=off GOBIN='$(CURDIR)/bin/tools' $(GO) install honnef.co/go/tools/cmd/staticcheck

@@ -89,6 +89,9 @@ API_RATE=50
 	return s
 }
 
+// canaries are what nobody may be told.
+func (s *stack) canaries() []string { return []string{s.secret, s.pat, s.word} }
+
 // copyTree copies what git has, or would have, of the repository.
 func (s *stack) copyTree(t *testing.T) {
 	t.Helper()
@@ -229,9 +232,7 @@ type container struct {
 		Health   *struct{ Status string }
 	}
 	Config struct {
-		Image  string
-		User   string
-		Labels map[string]string
+		Image, User string
 	}
 	HostConfig struct {
 		ReadonlyRootfs, Privileged    bool
@@ -240,12 +241,11 @@ type container struct {
 		PidsLimit                     int64
 		NetworkMode, PidMode, IpcMode string
 		RestartPolicy                 struct{ Name string }
-		PortBindings                  map[string][]struct{ HostIp string }
 		LogConfig                     struct{ Config map[string]string }
 	}
 	NetworkSettings struct {
 		Networks map[string]struct{ IPAddress string }
-		Ports    map[string][]struct{ HostIp, HostPort string }
+		Ports    map[string][]struct{ HostIp string }
 	}
 	Mounts []struct {
 		Type, Name, Source, Destination string

@@ -745,7 +745,7 @@ func (s *stack) testTold(t *testing.T) {
 		}
 		pages[page+" of nats"] = body
 	}
-	secrets, all := []string{s.secret, s.pat}, []string{s.secret, s.pat, s.word}
+	secrets, all := []string{s.secret, s.pat}, s.canaries()
 	look := func(where, text string, canaries []string) {
 		t.Helper()
 		for _, c := range canaries {

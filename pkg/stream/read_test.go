@@ -20,7 +20,7 @@ func fill(t *testing.T, js jetstream.JetStream, k transcript.Key, n, size int) {
 	t.Helper()
 	for i := range n {
 		m := &nats.Msg{Subject: EventSubject(k, "x"), Data: bytes.Repeat([]byte{byte(i)}, size), Header: nats.Header{"N": {fmt.Sprint(i)}}}
-		if _, err := js.PublishMsgAsync(m, jetstream.WithStallWait(30*time.Second)); err != nil {
+		if _, err := js.PublishMsgAsync(m, jetstream.WithStallWait(10*time.Minute)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -100,6 +101,14 @@ func playReading(t *testing.T, name, switches string) {
 			}
 			lines := slices.DeleteFunc(strings.Split(table.String(), "\n"), func(l string) bool { return strings.HasPrefix(l, "yes") })
 			t.Errorf("SIMULATOR_SWITCHES=%q E2E_SEED=%d\n%s", switches, seed, strings.Join(lines, "\n"))
+			s.mu.Lock()
+			for _, result := range report.Results {
+				if !result.OK {
+					t.Errorf("calls about %s:\n%s", result.Chat, strings.Join(s.calls[result.Chat], "\n"))
+				}
+			}
+			t.Errorf("calls about no chat:\n%s", strings.Join(s.calls[""], "\n"))
+			s.mu.Unlock()
 		}
 		if dead := s.metric("autotag_dead_letters_total"); len(dead) > 0 {
 			t.Errorf("SIMULATOR_SWITCHES=%q E2E_SEED=%d: dead letters: %v", switches, seed, dead)
@@ -141,12 +150,15 @@ type site struct {
 	app       *standalone.App
 	simulator *simulator.Simulator
 	tags      []string // of the rules
+
+	mu    sync.Mutex
+	calls map[string][]string // of the API, by chat
 }
 
 func newSite(t *testing.T, switches string) *site {
 	t.Helper()
 	const rulesFile = "../../configs/rules.yaml"
-	s := &site{t: t}
+	s := &site{t: t, calls: map[string][]string{}}
 	text, err := os.ReadFile(rulesFile)
 	if err != nil {
 		t.Fatal(err)
@@ -194,12 +206,18 @@ func newSite(t *testing.T, switches string) *site {
 	}
 	sim.Target, sim.Secret, sim.AccountID, sim.PAT = "http://"+s.app.Addr()+webhookPath, cfg.Ingress.Secrets, "account", cfg.Tagger.PAT
 	sim.Quiet, sim.Limit, sim.Switches = 3*time.Second, 3*time.Minute, switches
-	refused := func(e simulator.Event) {
-		if e.Kind == simulator.WebhookRetry || e.Kind == simulator.WebhookGivenUp {
+	began := time.Now()
+	watch := func(e simulator.Event) {
+		switch e.Kind {
+		case simulator.WebhookRetry, simulator.WebhookGivenUp:
 			t.Logf("%s: %s: %s, status %d %s", e.Chat, e.Action, e.Kind, e.Status, e.Error)
+		case simulator.TagCalled, simulator.APICalled:
+			s.mu.Lock()
+			s.calls[e.Chat] = append(s.calls[e.Chat], fmt.Sprintf("after %s %s %s: status %d %s", e.At.Sub(began).Round(time.Millisecond), e.Method, e.Tag, e.Status, e.Error))
+			s.mu.Unlock()
 		}
 	}
-	if s.simulator, err = simulator.New(sim, refused); err != nil {
+	if s.simulator, err = simulator.New(sim, watch); err != nil {
 		t.Fatal(err)
 	}
 	api := &http.Server{Handler: s.simulator.Platform(), ReadHeaderTimeout: 5 * time.Second}

@@ -219,8 +219,11 @@ func (p *Platform) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	r.call.Billed = hr.Header.Get("Authorization") != "" && status != http.StatusInternalServerError
 	p.record(r.call)
 
-	if fault.answers() {
+	switch {
+	case fault.answers():
 		fault.write(w)
+		return
+	case status == 0:
 		return
 	}
 	r.deprecate(w)

@@ -149,7 +149,7 @@ func (c *Core) ended(ctx context.Context, k transcript.Key, d *StoredRecord, cal
 	case e.Temporary() && c.old(s, giveUpAfter):
 		return true, c.giveUp(ctx, k, d, call, last, call.Result)
 	case e.Temporary():
-		return false, later(max(e.RetryAfter, backoff(call.Attempt)), callErr)
+		return false, later(max(e.RetryAfter, s.pause(call.Op)), callErr)
 	}
 	if !aboutTag(call.Result) {
 		return true, c.giveUp(ctx, k, d, call, last, call.Result)

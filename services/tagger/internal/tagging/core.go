@@ -231,7 +231,7 @@ func uncertain(result string) bool {
 	return false
 }
 
-// backoff is the pause before a thread's next attempt.
-func backoff(attempt int) time.Duration {
-	return min(firstPause<<min(max(attempt-1, 0), 9), maxBackoff)
+// backoff is the pause after the n-th failure in a row.
+func backoff(n int) time.Duration {
+	return min(firstPause<<min(max(n-1, 0), 9), maxBackoff)
 }

@@ -43,6 +43,18 @@ type tagState struct {
 	attempts int
 	op       string
 	since    time.Time
+	// failures are those of the attempts that reached LiveChat and failed there.
+	failures int
+}
+
+// pause is how long to wait after a call of this operation has failed once
+// more. Attempts that were held back say nothing of LiveChat, so only failures
+// make it longer.
+func (s *tagState) pause(op string) time.Duration {
+	if s.attempts == 0 || s.op != op {
+		return backoff(1)
+	}
+	return backoff(s.failures + 1)
 }
 
 type intent struct {
@@ -190,7 +202,7 @@ func (s *tagState) own(c *decision.Call, at time.Time, lastTag, lastUntag *time.
 	switch c.State {
 	case decision.Intended:
 		if s.attempts == 0 || s.op != c.Op {
-			s.since = at
+			s.since, s.failures = at, 0
 		}
 		s.op, s.attempts = c.Op, c.Attempt
 		s.maybe = s.unfinished != nil
@@ -203,6 +215,9 @@ func (s *tagState) own(c *decision.Call, at time.Time, lastTag, lastUntag *time.
 		s.unfinished, s.maybe, s.attempts, s.failed = nil, false, 0, ""
 		s.ours = c.Op == decision.Tag && !s.personSet && !s.personRemoved
 	case decision.Failed:
+		if !held(c.Result) {
+			s.failures++
+		}
 		switch {
 		case c.Result == resultAlready && (s.maybe || s.attempts != c.Attempt || s.op != c.Op):
 			// Another attempt of ours, perhaps another worker's, was faster.

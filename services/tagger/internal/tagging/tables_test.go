@@ -215,6 +215,40 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
+// A call that was held back often and then fails once waits as long as one that
+// fails at the first attempt.
+func TestOnlyFailuresMakeThePauseLonger(t *testing.T) {
+	s := &tagState{}
+	var lastTag, lastUntag time.Time
+	at := time.Unix(1_800_000_000, 0)
+	attempt := 0
+	try := func(result string) {
+		attempt++
+		at = at.Add(time.Second)
+		s.own(&decision.Call{Op: decision.Tag, Tag: "x", State: decision.Intended, Attempt: attempt}, at, &lastTag, &lastUntag)
+		s.own(&decision.Call{Op: decision.Tag, Tag: "x", State: decision.Failed, Result: result, Attempt: attempt}, at, &lastTag, &lastUntag)
+	}
+	for _, step := range []struct {
+		result string
+		want   time.Duration // after one failure more
+	}{
+		{resultNotSent, time.Second}, {tooMany, time.Second}, {"authentication", time.Second}, {resultNotSent, time.Second},
+		{"service_unavailable", 2 * time.Second}, {resultNotSent, 2 * time.Second}, {"internal", 4 * time.Second},
+	} {
+		try(step.result)
+		if got := s.pause(decision.Tag); got != step.want {
+			t.Errorf("attempt %d, %s: pause %s, want %s", attempt, step.result, got, step.want)
+		}
+	}
+	if got := s.pause(decision.Untag); got != time.Second {
+		t.Errorf("of the other operation: %s", got)
+	}
+	s.own(&decision.Call{Op: decision.Tag, Tag: "x", State: decision.Done}, at, &lastTag, &lastUntag)
+	if got := s.pause(decision.Tag); got != time.Second {
+		t.Errorf("after a success: %s", got)
+	}
+}
+
 func TestResults(t *testing.T) {
 	for _, c := range []struct {
 		err             error

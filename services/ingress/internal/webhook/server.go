@@ -17,10 +17,12 @@ const (
 	// leaveTime is how long, at a stop, everything goes on as before: readiness
 	// says no by then, and load balancers go elsewhere.
 	leaveTime = time.Second
-	// lingerTime is how long the connections that are left are then served,
-	// each being closed with its next answer. A sender that keeps connections
-	// open learns so from an answer, not from a reset.
-	lingerTime = 500 * time.Millisecond
+	// lingerTime is how long at most the connections that are left are then
+	// served, each being closed with its next answer. A sender that keeps
+	// connections open learns so from an answer, not from a reset, unless it is
+	// silent for longer.
+	lingerTime = 3 * time.Second
+	lookAgain  = 10 * time.Millisecond
 	// quiet is how long nobody may knock before the port is closed, and
 	// drainTime how long that is waited for: connections that the kernel has
 	// taken and the program has not would be reset.
@@ -34,6 +36,7 @@ type Server struct {
 	handler  *Handler
 	http     *http.Server
 	listener *listener
+	open     atomic.Int64 // connections
 }
 
 // Serve opens the port and serves until Stop. failed is called if serving ends
@@ -65,6 +68,14 @@ func Serve(h *Handler, addr string, failed func(error)) (*Server, error) {
 		},
 		listener: &listener{TCPListener: tcp.(*net.TCPListener), drained: make(chan struct{}), closed: make(chan struct{})},
 	}
+	s.http.ConnState = func(_ net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			s.open.Add(1)
+		case http.StateClosed:
+			s.open.Add(-1)
+		}
+	}
 	go func() {
 		if err := s.http.Serve(netutil.LimitListener(s.listener, l.Connections)); !errors.Is(err, http.ErrServerClosed) {
 			failed(err)
@@ -83,7 +94,9 @@ func (s *Server) Stop(ctx context.Context) error {
 	pause(ctx, leaveTime)
 	s.listener.drain()
 	s.handler.closing.Store(true)
-	pause(ctx, lingerTime)
+	for until := time.Now().Add(lingerTime); s.open.Load() > 0 && time.Now().Before(until) && ctx.Err() == nil; {
+		pause(ctx, lookAgain)
+	}
 	if err := s.http.Shutdown(ctx); err != nil {
 		return errors.Join(err, s.http.Close())
 	}

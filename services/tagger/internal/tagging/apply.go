@@ -67,6 +67,13 @@ func (c *Core) step(ctx context.Context, k transcript.Key, waiting map[string]*L
 		}
 		return false, later(foreignRetry, errForeign)
 	}
+	// Only the thread itself can explain why an untagging was refused. If it could
+	// not be asked right after the refusal, it is asked now; a second untagging
+	// would only be refused again, and use up the rate that the question needs.
+	if s.refused != "" && s.op == next.Op && next.Op == decision.Untag {
+		next.State, next.Result, next.Attempt = decision.Failed, s.refused, s.attempts
+		return true, c.refused(ctx, k, d, *next, s, records.Last)
+	}
 	probe := next.Tag
 	if next.Op == decision.Untag {
 		probe = ""

@@ -45,6 +45,9 @@ type tagState struct {
 	since    time.Time
 	// failures are those of the attempts that reached LiveChat and failed there.
 	failures int
+	// refused is the result of the newest attempt where LiveChat refused it for
+	// what it asks, "" otherwise.
+	refused string
 }
 
 // pause is how long to wait after a call of this operation has failed once
@@ -204,7 +207,7 @@ func (s *tagState) own(c *decision.Call, at time.Time, lastTag, lastUntag *time.
 		if s.attempts == 0 || s.op != c.Op {
 			s.since, s.failures = at, 0
 		}
-		s.op, s.attempts = c.Op, c.Attempt
+		s.op, s.attempts, s.refused = c.Op, c.Attempt, ""
 		s.maybe = s.unfinished != nil
 		s.unfinished = &intent{at: at, op: c.Op, open: true}
 		if c.Op == decision.Tag {
@@ -217,6 +220,9 @@ func (s *tagState) own(c *decision.Call, at time.Time, lastTag, lastUntag *time.
 	case decision.Failed:
 		if !held(c.Result) {
 			s.failures++
+		}
+		if aboutTag(c.Result) {
+			s.refused = c.Result
 		}
 		switch {
 		case c.Result == resultAlready && (s.maybe || s.attempts != c.Attempt || s.op != c.Op):

@@ -249,6 +249,25 @@ func TestOnlyFailuresMakeThePauseLonger(t *testing.T) {
 	}
 }
 
+// That LiveChat refused a call for what it asks is known until the next attempt.
+func TestARefusalIsRemembered(t *testing.T) {
+	s := &tagState{}
+	var lastTag, lastUntag time.Time
+	at := time.Unix(1_800_000_000, 0)
+	for i, step := range []struct{ result, want string }{
+		{"validation", "validation"}, {"not_found", "not_found"}, {"service_unavailable", ""}, {"validation", "validation"}, {tooMany, ""},
+	} {
+		s.own(&decision.Call{Op: decision.Untag, Tag: "x", State: decision.Intended, Attempt: i + 1}, at, &lastTag, &lastUntag)
+		if s.refused != "" {
+			t.Errorf("attempt %d: refused for %q before it ended", i+1, s.refused)
+		}
+		s.own(&decision.Call{Op: decision.Untag, Tag: "x", State: decision.Failed, Result: step.result, Attempt: i + 1}, at, &lastTag, &lastUntag)
+		if s.refused != step.want {
+			t.Errorf("attempt %d, %s: refused for %q, want %q", i+1, step.result, s.refused, step.want)
+		}
+	}
+}
+
 func TestResults(t *testing.T) {
 	for _, c := range []struct {
 		err             error

@@ -15,7 +15,12 @@ const (
 )
 
 // Match says which tags the rules ask for on a transcript.
-func (s *Set) Match(t *transcript.Transcript) Result {
+func (s *Set) Match(t *transcript.Transcript) Result { return s.MatchReference(t) }
+
+// MatchReference says the same as Match, rule by rule and term by term, in a
+// time that grows with the rules. It is what the language means: Match is held
+// against it.
+func (s *Set) MatchReference(t *transcript.Transcript) Result {
 	s.compileOnce.Do(s.compile)
 	result := Result{Tags: []Hit{}, Shadow: []Hit{}, NearMisses: []NearMiss{}, Skipped: []Skip{}}
 	search := newSearch(s.compiled, t)

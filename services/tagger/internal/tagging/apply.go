@@ -67,10 +67,16 @@ func (c *Core) step(ctx context.Context, k transcript.Key, waiting map[string]*L
 		}
 		return false, later(foreignRetry, errForeign)
 	}
-	// Only the thread itself can explain why an untagging was refused. If it could
-	// not be asked right after the refusal, it is asked now; a second untagging
-	// would only be refused again, and use up the rate that the question needs.
-	if s.refused != "" && s.op == next.Op && next.Op == decision.Untag {
+	// What explains a refusal and could not be asked right after it is asked now:
+	// another attempt would only be refused again, and use up the rate that the
+	// question needs. Nor does one follow the question at once.
+	if next.Op == decision.Tag && c.tags.get(k.Org).owed {
+		if _, err := c.tagExists(ctx, k, next.Tag); err != nil {
+			return false, err
+		}
+		return false, later(firstPause, errRate)
+	}
+	if s.refused != "" && s.op == next.Op && c.asksThread(k.Org, next, s) {
 		next.State, next.Result, next.Attempt = decision.Failed, s.refused, s.attempts
 		return true, c.refused(ctx, k, d, *next, s, records.Last)
 	}
@@ -105,6 +111,15 @@ func (c *Core) step(ctx context.Context, k transcript.Key, waiting map[string]*L
 		return false, errors.Join(later(firstPause, err), kept)
 	}
 	return c.ended(ctx, k, d, *next, s, p, seq, err)
+}
+
+// asksThread says whether only the thread itself can explain a refusal: that of
+// an untagging, and that of a tagging which was due to be given up, with a tag
+// that there is.
+func (c *Core) asksThread(org string, call *decision.Call, s *tagState) bool {
+	list := c.tags.get(org)
+	return call.Op == decision.Untag ||
+		s.refusedAt.Sub(s.since) > giveUpThread && list.fresh(c.Clock.Now()) && list.has(call.Tag)
 }
 
 // renew gets another permit where storing the intent took longer than the first
@@ -370,33 +385,50 @@ type tagLists struct {
 type tagList struct {
 	at   time.Time
 	tags []livechat.Tag
+	owed bool // it was asked for, and could not be had
+}
+
+func (l tagList) fresh(now time.Time) bool { return !l.at.IsZero() && now.Sub(l.at) <= tagsFresh }
+
+func (l tagList) has(tag string) bool {
+	return slices.ContainsFunc(l.tags, func(t livechat.Tag) bool { return t.Name == tag })
+}
+
+func (l *tagLists) get(org string) tagList {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.orgs[org]
+}
+
+func (l *tagLists) set(org string, list tagList) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.orgs == nil {
+		l.orgs = map[string]tagList{}
+	}
+	l.orgs[org] = list
 }
 
 // tagExists asks the platform's list whether the tag is there, which a refusal
 // leaves open.
 func (c *Core) tagExists(ctx context.Context, k transcript.Key, tag string) (bool, error) {
-	c.tags.mu.Lock()
-	list, ok := c.tags.orgs[k.Org]
-	c.tags.mu.Unlock()
-	if !ok || c.Clock.Now().Sub(list.at) > tagsFresh {
+	list := c.tags.get(k.Org)
+	if !list.fresh(c.Clock.Now()) {
 		if _, err := c.permit(ctx, k.Org, ""); err != nil {
 			return false, err
 		}
-		at := c.Clock.Now()
+		fresh := tagList{at: c.Clock.Now()}
 		err := c.call(k, "list_tags", func() (err error) {
-			list.tags, err = c.API.ListTags(ctx, k.Org)
+			fresh.tags, err = c.API.ListTags(ctx, k.Org)
 			return err
 		})
 		if err != nil {
+			list.owed = true
+			c.tags.set(k.Org, list)
 			return false, later(firstPause, fmt.Errorf("look the tag up: %w", err))
 		}
-		list.at = at
-		c.tags.mu.Lock()
-		if c.tags.orgs == nil {
-			c.tags.orgs = map[string]tagList{}
-		}
-		c.tags.orgs[k.Org] = list
-		c.tags.mu.Unlock()
+		list = fresh
+		c.tags.set(k.Org, list)
 	}
-	return slices.ContainsFunc(list.tags, func(t livechat.Tag) bool { return t.Name == tag }), nil
+	return list.has(tag), nil
 }

@@ -46,8 +46,9 @@ type tagState struct {
 	// failures are those of the attempts that reached LiveChat and failed there.
 	failures int
 	// refused is the result of the newest attempt where LiveChat refused it for
-	// what it asks, "" otherwise.
-	refused string
+	// what it asks, "" otherwise; refusedAt is when.
+	refused   string
+	refusedAt time.Time
 }
 
 // pause is how long to wait after a call of this operation has failed once
@@ -222,7 +223,7 @@ func (s *tagState) own(c *decision.Call, at time.Time, lastTag, lastUntag *time.
 			s.failures++
 		}
 		if aboutTag(c.Result) {
-			s.refused = c.Result
+			s.refused, s.refusedAt = c.Result, at
 		}
 		switch {
 		case c.Result == resultAlready && (s.maybe || s.attempts != c.Attempt || s.op != c.Op):

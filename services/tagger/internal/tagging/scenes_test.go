@@ -439,6 +439,28 @@ func TestATagThatSharesNoGroupConcernsOneThreadAlone(t *testing.T) {
 	}
 }
 
+// Where the platform's rate has no room for a question right after a call, the
+// question is not chased by the same refused call again and again.
+func TestARefusedCallDoesNotUseUpTheRateOfItsQuestion(t *testing.T) {
+	w := newScene(t, func(w *world) { w.platform.mismatch, w.platform.spacing = "refund", 500*time.Millisecond })
+	w.chat("T0", "refund")
+	w.until(t, rest)
+	if len(w.dead) != 1 || w.dead[0].reason != "validation" {
+		t.Fatalf("dead letters: %+v", w.dead)
+	}
+	// One every 36 s, the one after which the thread is asked, and one after each
+	// look at the list of tags.
+	if n := w.called("tag_thread", 0, rest); n > 8 {
+		t.Errorf("%d calls of tag_thread", n)
+	}
+	if n := w.called("get_chat", 0, rest); n < 1 || n > 2 {
+		t.Errorf("%d calls of get_chat", n)
+	}
+	if at := w.dead[0].at.Sub(epoch); at > giveUpThread+time.Minute {
+		t.Errorf("dead after %s", at)
+	}
+}
+
 // A tag that must wait holds up no other tag of its thread.
 func TestATagThatWaitsHoldsUpNoOther(t *testing.T) {
 	w := newScene(t, func(w *world) {

@@ -368,8 +368,13 @@ func (p *port) trouble(method string, k transcript.Key, hitch bool) error {
 	}
 	p.task.permit = time.Time{} // good for one call
 	p.task.effect(method)
+	tooSoon := len(w.platform.calls) > 0 && w.now.Sub(w.platform.calls[len(w.platform.calls)-1].at) < w.platform.spacing
 	w.platform.calls = append(w.platform.calls, simCall{at: w.now, key: k, method: method})
 	e := &livechat.Error{Method: method}
+	if tooSoon {
+		e.Type, e.Status = "too_many_requests", 429
+		return e
+	}
 	if f := w.platform.outage; f != nil && w.now.Before(w.platform.outageUntil) {
 		*e = *f
 		e.Method = method
@@ -411,11 +416,12 @@ type platform struct {
 	// outage is what every call is answered until outageUntil.
 	outage      *livechat.Error
 	outageUntil time.Time
-	mismatch    string // a tag that shares no group with any thread
-	restricted  bool   // get_chat withholds the events
-	chatRefused bool   // get_chat is refused for good
-	retagOK     bool   // tagging what is tagged answers 200
-	mute        bool   // or a refusal that does not say why, as does untagging what is not there
+	spacing     time.Duration // a call sooner than this after another is one too many
+	mismatch    string        // a tag that shares no group with any thread
+	restricted  bool          // get_chat withholds the events
+	chatRefused bool          // get_chat is refused for good
+	retagOK     bool          // tagging what is tagged answers 200
+	mute        bool          // or a refusal that does not say why, as does untagging what is not there
 }
 
 // simCall is a call that reached the platform.

@@ -60,4 +60,5 @@ func TestScenarios(t *testing.T) {
 	if exit != exitOK || !report.OK || len(scenarios) < 31 {
 		t.Errorf("exit status %d, ok %v, %d scenarios", exit, report.OK, len(scenarios))
 	}
+	w.checkMatchers("../../configs/rules.yaml", "../standalone/app/demo_rules.yaml")
 }

@@ -227,18 +227,23 @@ func (f *folder) char(c char) {
 		case !unicode.IsMark(r):
 			f.base = r
 		}
-		t := string(r)
-		if !f.accentsExact {
-			t = foldStroke(r)
-		}
-		// The one mark that has a case, the Greek iota below, is an accent.
-		if !f.caseExact && !unicode.IsMark(r) {
-			t = f.foldCase(t)
-		}
-		for _, r := range t {
+		for _, r := range f.plain(r) {
 			f.folded = append(f.folded, char{r, c.start, c.end})
 		}
 	}
+}
+
+// plain folds the stroke and the case of one code point.
+func (f *folder) plain(r rune) string {
+	t := string(r)
+	if !f.accentsExact {
+		t = foldStroke(r)
+	}
+	// The one mark that has a case, the Greek iota below, is an accent.
+	if !f.caseExact && !unicode.IsMark(r) {
+		t = f.foldCase(t)
+	}
+	return t
 }
 
 // cluster appends the unit of one grapheme cluster. A mark on a blank or dash

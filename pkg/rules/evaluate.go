@@ -343,9 +343,9 @@ func (s *match) stateOf(rule int32) *ruleState {
 
 // climb goes from the leaves of the finds [start, end) up to the rules of one
 // kind, and notes which children of which nodes are touched on the way. The rest
-// of what it does not touch is as if nothing were found. The none lists of rules
-// are not climbed: a word that many rules have as a veto would lead to all of
-// them, and a rule looks at its few vetoes itself.
+// of what it does not touch is as if nothing were found. A veto does not lead to
+// its rule: it helps no rule to match, and a word that many rules have as a veto
+// would lead to all of them. A rule looks at its few vetoes itself.
 func (s *match) climb(start, end int, r reach) {
 	s.touched, s.marks, s.roots = s.touched[:0], s.marks[:0], s.roots[:0]
 	if s.m.hasReach&r == 0 {
@@ -371,10 +371,10 @@ func (s *match) touch(e edge, p polarity, r reach) {
 		return
 	}
 	if e.veto {
-		if n.rule >= 0 {
+		p ^= positive | negative
+		if n.rule >= 0 && p == negative {
 			return
 		}
-		p ^= positive | negative
 	}
 	s.marks = append(s.marks, uint64(e.parent)<<32|uint64(e.ordinal))
 	at := int(s.nodeAt[e.parent])

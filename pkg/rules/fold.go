@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -113,9 +114,9 @@ func clusters(chars []char, o options) []unit {
 		var cluster string
 		cluster, rest, _, state = uniseg.FirstGraphemeClusterInString(rest, state)
 		n := utf8.RuneCountInString(cluster)
-		if isEmojiSequence(cluster) {
+		if c := chars[at : at+n]; isEmojiSequence(c) {
 			f.run(chars[plain:at])
-			f.units = append(f.units, unit{key: emojiKey(cluster), start: chars[at].start, end: chars[at+n-1].end})
+			f.units = append(f.units, unit{key: string(appendEmojiKey(nil, c)), start: c[0].start, end: c[n-1].end})
 			plain = at + n
 		}
 		at += n
@@ -135,39 +136,49 @@ const (
 )
 
 // isEmojiSequence says whether a grapheme cluster is an emoji that must be
-// neither cut nor joined: a keycap, (half) a flag or a sequence with joiners.
-func isEmojiSequence(cluster string) bool {
-	first, size := utf8.DecodeRuneInString(cluster)
-	tail := cluster[size:]
+// neither cut nor joined: a keycap, (half) a flag or a sequence with joiners. It
+// never begins with what is a letter, a digit, a blank or a dash by itself but for
+// a keycap, so that the kind of a unit follows from its key.
+func isEmojiSequence(cluster []char) bool {
+	first, tail := cluster[0].r, cluster[1:]
 	switch {
 	case unicode.Is(unicode.Regional_Indicator, first):
 		return true
+	case len(tail) == 0:
+		return false
 	case first == '#' || first == '*' || '0' <= first && first <= '9':
-		return strings.ContainsRune(tail, keycap)
+		return slices.ContainsFunc(tail, func(c char) bool { return c.r == keycap })
 	case first == blackFlag:
-		return tail != ""
-	case unicode.IsLetter(first):
+		return true
+	case kindOf(first) != sign:
 		return false
 	}
-	_, joined, _ := strings.Cut(tail, string(zeroWidthJoiner))
-	next, size := utf8.DecodeRuneInString(joined)
-	return size > 0 && !unicode.IsMark(next) && !isInvisible(next)
+	joiner := slices.IndexFunc(tail, func(c char) bool { return c.r == zeroWidthJoiner })
+	if joiner < 0 || joiner+1 == len(tail) {
+		return false
+	}
+	next := tail[joiner+1].r
+	return !unicode.IsMark(next) && !isInvisible(next)
 }
 
-// emojiKey is an emoji without what is ignored in it: skin tones, variation
-// selectors, and a joiner that joins nothing.
-func emojiKey(cluster string) string {
-	first, size := utf8.DecodeRuneInString(cluster)
-	tail := strings.Map(func(r rune) rune {
+// appendEmojiKey appends an emoji without what is ignored in it: skin tones,
+// variation selectors, and a joiner that joins nothing.
+func appendEmojiKey(key []byte, cluster []char) []byte {
+	key = utf8.AppendRune(key, cluster[0].r)
+	end := len(key) // without joiners that nothing follows
+	for _, c := range cluster[1:] {
 		switch {
-		case r == zeroWidthJoiner, firstTag <= r && r <= lastTag:
-			return r
-		case isSkinTone(r), isInvisible(r):
-			return -1
+		case c.r == zeroWidthJoiner:
+			key = utf8.AppendRune(key, c.r)
+			continue
+		case firstTag <= c.r && c.r <= lastTag:
+		case isSkinTone(c.r), isInvisible(c.r):
+			continue
 		}
-		return r
-	}, cluster[size:])
-	return string(first) + strings.TrimRight(tail, string(zeroWidthJoiner))
+		key = utf8.AppendRune(key, c.r)
+		end = len(key)
+	}
+	return key[:end]
 }
 
 func isSkinTone(r rune) bool { return firstSkinTone <= r && r <= lastSkinTone }
@@ -216,25 +227,29 @@ func (f *folder) char(c char) {
 		case !unicode.IsMark(r):
 			f.base = r
 		}
-		t := string(r)
-		if !f.accentsExact {
-			t = foldStroke(r)
-		}
-		// The one mark that has a case, the Greek iota below, is an accent.
-		if !f.caseExact && !unicode.IsMark(r) {
-			t = f.foldCase(t)
-		}
-		for _, r := range t {
+		for _, r := range f.plain(r) {
 			f.folded = append(f.folded, char{r, c.start, c.end})
 		}
 	}
 }
 
+// plain folds the stroke and the case of one code point.
+func (f *folder) plain(r rune) string {
+	t := string(r)
+	if !f.accentsExact {
+		t = foldStroke(r)
+	}
+	// The one mark that has a case, the Greek iota below, is an accent.
+	if !f.caseExact && !unicode.IsMark(r) {
+		t = f.foldCase(t)
+	}
+	return t
+}
+
 // cluster appends the unit of one grapheme cluster. A mark on a blank or dash
 // stands for itself.
 func (f *folder) cluster(chars []char) {
-	first := chars[0].r
-	u := unit{kind: kindOf(first), start: chars[0].start, end: chars[len(chars)-1].end}
+	u := unit{kind: kindOf(chars[0].r), start: chars[0].start, end: chars[len(chars)-1].end}
 	if (u.kind == blank || u.kind == dash) && len(chars) > 1 {
 		f.cluster(chars[:1])
 		f.cluster(chars[1:])
@@ -250,8 +265,8 @@ func (f *folder) cluster(chars []char) {
 			}
 		}
 		u.key = norm.NFD.String(b.String()) // puts the marks into one order
+		u.kind, u.unspaced = kindOfKey(u.key)
 	}
-	u.unspaced = u.kind == letter && (unicode.In(first, unspaced...) || first == 'ー')
 	f.units = append(f.units, u)
 }
 
@@ -271,6 +286,18 @@ func (u unit) bearsLetters() bool {
 var unspaced = []*unicode.RangeTable{
 	unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Bopomofo, unicode.Hangul,
 	unicode.Thai, unicode.Lao, unicode.Khmer, unicode.Myanmar,
+}
+
+// kindOfKey gives the kind of the unit with this key, and whether it is a letter
+// of a script that is not spaced by words. A digit under a keycap is an emoji,
+// however the two came together.
+func kindOfKey(key string) (k kind, notSpaced bool) {
+	first, size := utf8.DecodeRuneInString(key)
+	if size < len(key) && '0' <= first && first <= '9' && strings.ContainsRune(key, keycap) {
+		return sign, false
+	}
+	k = kindOf(first)
+	return k, k == letter && (unicode.In(first, unspaced...) || first == 'ー')
 }
 
 // kindOf gives the kind of the unit that starts with r.

@@ -15,7 +15,7 @@ const (
 )
 
 // Match says which tags the rules ask for on a transcript.
-func (s *Set) Match(t *transcript.Transcript) Result { return s.MatchReference(t) }
+func (s *Set) Match(t *transcript.Transcript) Result { return s.matcher().match(t) }
 
 // MatchReference says the same as Match, rule by rule and term by term, in a
 // time that grows with the rules. It is what the language means: Match is held

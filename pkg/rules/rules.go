@@ -45,8 +45,11 @@ type Set struct {
 	Rules   []*Rule
 	Lists   map[string][]*Term
 
-	compileOnce sync.Once
+	compileOnce sync.Once // for MatchReference
 	compiled    map[*Term]*compiledTerm
+
+	matcherOnce     sync.Once // for Match
+	compiledMatcher *matcher
 }
 
 // Rule is one entry of the file with the defaults filled in. A rule is itself

@@ -1,0 +1,350 @@
+package rules
+
+import (
+	"cmp"
+	"encoding/binary"
+	"math/bits"
+	"slices"
+	"strings"
+)
+
+// An index finds the literals, words and substrings of all rules that have the
+// same options, in one pass over a stream. What a place of the text costs hardly
+// depends on how many there are: what stands there is looked up by a hash, and
+// nearly every look ends at a bit that is not set. Terms that begin alike are
+// sorted, not tried one by one.
+type index struct {
+	words    table      // by all of the first word
+	prefixes table      // those whose first word is open, by up to maxPrefix bytes of it
+	lengths  lengths    // of the prefixes
+	unspaced gramTables // that begin with a letter of a script not spaced by words
+	signs    gramTables // that begin with a sign or a dash
+	anywhere gramTables // substrings
+	stages   []stage    // of all tables
+}
+
+const maxPrefix = 16
+
+// grams are the numbers of bytes by which terms that do not begin with a word of
+// a spaced script are looked up: each by the most that it has. Six bytes are two
+// letters of most scripts of Asia.
+var grams = [...]int{6, 3, 1}
+
+type gramTables [len(grams)]table
+
+func (t *gramTables) empty() bool { return t[0].empty() && t[1].empty() && t[2].empty() }
+
+// A shape is a term as the index takes it: the keys of its units, cut where a
+// wildcard stands for the rest of a word.
+type shape struct {
+	leaf  int32
+	parts []part
+	open  bool   // it ends with a wildcard
+	in    lookup // the table that it is in
+	by    string // the bytes by which it is looked up there
+}
+
+type part struct {
+	key      string // as appendKey writes it
+	asksEnd  bool   // a word must end after it
+	extended bool   // in a text, its last letter may bear further signs
+}
+
+// A lookup names a table of an index.
+type lookup uint8
+
+const (
+	byWord lookup = iota
+	byPrefix
+	byUnspaced
+	bySign
+	byAnywhere
+	lookups
+)
+
+// newShape gives the shape of a pattern that has units.
+func newShape(leaf int32, p pattern) shape {
+	last := p.units[len(p.units)-1]
+	s := shape{leaf: leaf, open: last.wildcard}
+	word, inWord := 0, true // bytes of the first word
+	var key []byte
+	for i, u := range p.units {
+		if u.wildcard {
+			s.parts = append(s.parts, part{key: string(key), extended: p.units[i-1].bearsLetters()})
+			key = key[:0]
+			inWord = false
+			continue
+		}
+		key = appendKey(key, u.key)
+		inWord = inWord && (u.kind == letter || u.kind == digit) && !u.unspaced
+		if inWord {
+			word = len(key)
+		}
+	}
+	if !s.open {
+		s.parts = append(s.parts, part{key: string(key), asksEnd: p.edges && last.inWord(), extended: !p.edges && last.bearsLetters()})
+	}
+	start := s.parts[0].key
+	switch {
+	case !p.edges:
+		s.in = byAnywhere
+	case word == len(start) && (s.open || len(s.parts) > 1):
+		s.in, s.by = byPrefix, start[:min(len(start), maxPrefix)]
+	case word > 0:
+		s.in, s.by = byWord, start[:word]
+	case p.units[0].unspaced:
+		s.in = byUnspaced
+	default:
+		s.in = bySign
+	}
+	if s.in >= byUnspaced {
+		s.by = start[:grams[gramOf(start)]]
+	}
+	return s
+}
+
+// gramOf gives the index in grams of the most bytes that the key has.
+func gramOf(key string) int {
+	i := 0
+	for len(key) < grams[i] {
+		i++
+	}
+	return i
+}
+
+// newIndex makes the index of shapes.
+func newIndex(shapes []shape) *index {
+	slices.SortFunc(shapes, func(a, b shape) int {
+		return cmp.Or(cmp.Compare(a.in, b.in), strings.Compare(a.by, b.by),
+			slices.CompareFunc(a.parts, b.parts, func(a, b part) int { return strings.Compare(a.key, b.key) }))
+	})
+	x := new(index)
+	firsts := make([]int, 0, len(shapes)) // of each stage, the first of its shapes
+	for i, s := range shapes {
+		if i == 0 || s.in != shapes[i-1].in || s.by != shapes[i-1].by {
+			firsts = append(firsts, i)
+		}
+	}
+	x.stages = make([]stage, len(firsts))
+	counts := make(map[*table]int)
+	for _, first := range firsts {
+		counts[x.table(&shapes[first])]++
+	}
+	for t, n := range counts {
+		*t = newTable(n)
+	}
+	if n := counts[&x.prefixes]; n > 0 {
+		x.lengths = newLengths(n)
+	}
+	for i, first := range firsts {
+		end := len(shapes)
+		if i+1 < len(firsts) {
+			end = firsts[i+1]
+		}
+		s := &shapes[first]
+		x.stages[i] = newStage(shapes[first:end], 0)
+		x.table(s).add(hashString(s.by), int32(i))
+		if s.in == byPrefix {
+			x.lengths.add(s.by)
+		}
+	}
+	return x
+}
+
+// table gives the table that a shape is in.
+func (x *index) table(s *shape) *table {
+	switch s.in {
+	case byWord:
+		return &x.words
+	case byPrefix:
+		return &x.prefixes
+	case byUnspaced:
+		return &x.unspaced[gramOf(s.by)]
+	case bySign:
+		return &x.signs[gramOf(s.by)]
+	}
+	return &x.anywhere[gramOf(s.by)]
+}
+
+// A stage is the parts of terms that may stand at one place, sorted by key.
+type stage []entry
+
+type entry struct {
+	key      string
+	prefix   int32   // the longest other entry with which the key begins, or -1
+	asksEnd  bool    // a word must end after those that end here
+	wholeExt bool    // the last letter of those that end here may bear further signs
+	openExt  bool    // the same for those that go on
+	whole    []int32 // the leaves that end here
+	open     []int32 // the leaves that end here with a wildcard
+	then     stage   // what follows a wildcard here
+}
+
+// newStage makes a stage of the parts at depth of sorted shapes.
+func newStage(shapes []shape, depth int) stage {
+	n := 0
+	for i := range shapes {
+		if i == 0 || shapes[i].parts[depth].key != shapes[i-1].parts[depth].key {
+			n++
+		}
+	}
+	st := make(stage, 0, n)
+	for start := 0; start < len(shapes); {
+		e := entry{key: shapes[start].parts[depth].key, prefix: -1}
+		end, rest := start, -1
+		for ; end < len(shapes) && shapes[end].parts[depth].key == e.key; end++ {
+			s := &shapes[end]
+			p := &s.parts[depth]
+			switch {
+			case depth+1 < len(s.parts):
+				// The shorter ones are sorted before.
+				if rest < 0 {
+					rest = end
+				}
+				e.openExt = p.extended
+			case s.open:
+				e.open = append(e.open, s.leaf)
+				e.openExt = p.extended
+			default:
+				e.whole = append(e.whole, s.leaf)
+				e.asksEnd, e.wholeExt = p.asksEnd, p.extended
+			}
+		}
+		if rest >= 0 {
+			e.then = newStage(shapes[rest:end], depth+1)
+		}
+		for i := len(st) - 1; i >= 0; i = int(st[i].prefix) {
+			if strings.HasPrefix(e.key, st[i].key) {
+				e.prefix = int32(i)
+				break
+			}
+		}
+		st = append(st, e)
+		start = end
+	}
+	return st
+}
+
+// last gives the last entry whose key is not after the text, or -1. The entries
+// with whose keys the text begins are among it and its prefixes.
+func (st stage) last(text []byte) int {
+	lo, hi := 0, len(st)
+	for lo < hi {
+		mid := int(uint(lo+hi) / 2)
+		if key := st[mid].key; key <= string(text[:min(len(text), len(key))]) {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return lo - 1
+}
+
+// A table gives the stage of some bytes by their hash. Bytes with equal hashes
+// are told apart by the keys in the stage.
+type table struct {
+	filter []uint64 // a bit is set for each hash; most bits are not
+	slots  []slot
+	shift  uint8 // of a hash, to its bit
+}
+
+type slot struct {
+	tag   uint32
+	stage int32 // from 1; 0 is an empty slot
+}
+
+// newTable makes a table for n stages.
+func newTable(n int) table {
+	size := 1 << bits.Len(uint(2*n-1)) // a power of two, at least twice n
+	const bitsEach = 8                 // for each slot
+	filter := max(64, size*bitsEach)
+	return table{
+		filter: make([]uint64, filter/64),
+		slots:  make([]slot, size),
+		shift:  uint8(64 - bits.TrailingZeros(uint(filter))),
+	}
+}
+
+func (t *table) empty() bool { return len(t.slots) == 0 }
+
+func (t *table) add(hash uint64, stage int32) {
+	bit := hash >> t.shift
+	t.filter[bit/64] |= 1 << (bit % 64)
+	i := uint32(hash) & uint32(len(t.slots)-1)
+	for t.slots[i].stage != 0 {
+		i = (i + 1) & uint32(len(t.slots)-1)
+	}
+	t.slots[i] = slot{tagOf(hash), stage + 1}
+}
+
+func tagOf(hash uint64) uint32 { return uint32(hash >> 24) }
+
+// mayHave says whether there may be a stage for the hash. The table is not empty.
+func (t *table) mayHave(hash uint64) bool {
+	bit := hash >> (t.shift & 63)
+	return t.filter[bit/64]&(1<<(bit%64)) != 0
+}
+
+// lengths say which lengths the prefixes have that begin with some bytes, as bits.
+type lengths struct {
+	short []uint32 // of those below four bytes, by the first two
+	long  []uint32 // of the others, by the first four
+}
+
+func newLengths(n int) lengths {
+	size := max(64, 1<<bits.Len(uint(4*n-1)))
+	return lengths{make([]uint32, size), make([]uint32, size)}
+}
+
+func (l *lengths) add(prefix string) {
+	var first [8]byte
+	copy(first[:], prefix)
+	x := binary.LittleEndian.Uint64(first[:])
+	if len(prefix) < 4 {
+		l.short[l.shortAt(x)] |= 1 << len(prefix)
+	} else {
+		l.long[l.longAt(x)] |= 1 << len(prefix)
+	}
+}
+
+func (l *lengths) shortAt(first uint64) uint32 {
+	return uint32(mix(first&lowBytes[2])) & uint32(len(l.short)-1)
+}
+
+func (l *lengths) longAt(first uint64) uint32 {
+	return uint32(mix(first&lowBytes[4])) & uint32(len(l.long)-1)
+}
+
+// of gives the lengths, up to n, of the prefixes with which a word of n bytes may
+// begin.
+func (l *lengths) of(first uint64, n int) uint32 {
+	found := l.short[l.shortAt(first)]
+	if n >= 4 {
+		found |= l.long[l.longAt(first)]
+	}
+	return found & (2<<min(n, maxPrefix) - 1)
+}
+
+// lowBytes has the masks of the first bytes of eight.
+var lowBytes = [9]uint64{0, 1<<8 - 1, 1<<16 - 1, 1<<24 - 1, 1<<32 - 1, 1<<40 - 1, 1<<48 - 1, 1<<56 - 1, 1<<64 - 1}
+
+// hashKey hashes n bytes, of which padding follows.
+func hashKey(b []byte, n int) uint64 {
+	h := uint64(n)
+	for n > 8 {
+		h = mix(h ^ binary.LittleEndian.Uint64(b))
+		b, n = b[8:], n-8
+	}
+	return mix(h ^ binary.LittleEndian.Uint64(b)&lowBytes[n])
+}
+
+func hashString(s string) uint64 {
+	return hashKey(append([]byte(s), make([]byte, padding)...), len(s))
+}
+
+// mix is one step of a hash: both halves of a product with a number that has
+// about as many bits set as not.
+func mix(x uint64) uint64 {
+	hi, lo := bits.Mul64(x^0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93)
+	return hi ^ lo
+}

@@ -1,0 +1,245 @@
+package rules
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"strings"
+	"unicode/utf8"
+
+	"autotag/pkg/transcript"
+)
+
+// A leafFind is the find of a leaf in a message.
+type leafFind struct {
+	find
+	leaf int32
+	next int32 // the index of its find in a later message, or -1
+}
+
+// A foundLeaf is a leaf that is found, with its first and its last find, and
+// the one in the message that is being evaluated.
+type foundLeaf struct{ leaf, first, last, now int32 }
+
+// text finds all leaves in one text of the current message.
+func (s *match) scanText(text *transcript.Text) {
+	v := view{source: *text}
+	plain, chars := text.Text, []char(nil)
+	if text.Markdown && hasMarkup(plain) {
+		chars = v.chars()
+		plain = charsText(chars)
+	}
+	for i, x := range &s.m.indexes {
+		if x == nil && s.m.canned[i] == nil {
+			continue
+		}
+		s.stream.fold(plain, chars, &runeTables[i], s.m.ascii[i])
+		s.wordsFrom, s.wordsTo = 1, 0
+		if x != nil {
+			s.scan(x)
+		}
+		if c := s.m.canned[i]; c != nil {
+			s.findCanned(c, i, &v)
+		}
+	}
+	if s.m.regexes != nil {
+		s.findRegexes(s.m.regexes, plain, &v)
+	}
+}
+
+// scan finds the leaves of an index in the stream.
+func (s *match) scan(x *index) {
+	s.current = &s.stream
+	keys := s.stream.keys[:s.stream.n+padding]
+	if !x.words.empty() {
+		for _, w := range s.stream.words {
+			n := int(w.end - w.start)
+			if h := hashKey(keys[w.start:], n); x.words.mayHave(h) {
+				s.lookUp(x, &x.words, h, int(w.start))
+			}
+		}
+	}
+	if !x.prefixes.empty() {
+		for _, w := range s.stream.words {
+			s.scanPrefixes(x, keys, int(w.start), int(w.end-w.start))
+		}
+	}
+	if !x.unspaced.empty() || !x.signs.empty() || !x.anywhere.empty() {
+		s.scanGrams(x, keys)
+	}
+}
+
+func (s *match) scanPrefixes(x *index, keys []byte, start, n int) {
+	first, second := binary.LittleEndian.Uint64(keys[start:]), binary.LittleEndian.Uint64(keys[start+8:])
+	for found := x.lengths.of(first, n); found != 0; found &= found - 1 {
+		n := bits.TrailingZeros32(found)
+		// As hashKey does it.
+		var h uint64
+		if n <= 8 {
+			h = mix(uint64(n) ^ first&lowBytes[n])
+		} else {
+			h = mix(mix(uint64(n)^first) ^ second&lowBytes[n-8])
+		}
+		if x.prefixes.mayHave(h) {
+			s.lookUp(x, &x.prefixes, h, start)
+		}
+	}
+}
+
+func (s *match) scanGrams(x *index, keys []byte) {
+	for i, c := range s.stream.classes[:s.stream.n] {
+		if c&startsUnit == 0 {
+			continue
+		}
+		if !x.anywhere.empty() {
+			s.scanGramsAt(x, &x.anywhere, keys, i)
+		}
+		if c&isUnspaced != 0 {
+			s.scanGramsAt(x, &x.unspaced, keys, i)
+		} else if c&(isLetter|isDigit|isBlankRun) == 0 {
+			s.scanGramsAt(x, &x.signs, keys, i)
+		}
+	}
+}
+
+func (s *match) scanGramsAt(x *index, tables *gramTables, keys []byte, i int) {
+	first := binary.LittleEndian.Uint64(keys[i:])
+	for g, n := range grams {
+		t := &tables[g]
+		if t.empty() {
+			continue
+		}
+		if h := mix(uint64(n) ^ first&lowBytes[n]); t.mayHave(h) {
+			s.lookUp(x, t, h, i)
+		}
+	}
+}
+
+// lookUp looks at the stages of a hash at byte i of the keys.
+func (s *match) lookUp(x *index, t *table, hash uint64, i int) {
+	mask := uint32(len(t.slots) - 1)
+	tag := tagOf(hash)
+	for at := uint32(hash) & mask; t.slots[at].stage != 0; at = (at + 1) & mask {
+		if t.slots[at].tag == tag {
+			s.try(x.stages[t.slots[at].stage-1], i, i)
+		}
+	}
+}
+
+// try looks which entries of a stage stand at byte i of the keys, in terms that
+// begin at start.
+func (s *match) try(st stage, start, i int) {
+	keys := s.current.keys[:s.current.n]
+	text := keys[i:]
+	for at := int32(st.last(text)); at >= 0; at = st[at].prefix {
+		e := &st[at]
+		if len(e.key) > len(text) || string(text[:len(e.key)]) != e.key {
+			continue
+		}
+		end := i + len(e.key)
+		cut := end < len(keys) && keys[end] == inUnit
+		if len(e.whole) > 0 && (!cut || e.wholeExt) && (!e.asksEnd || s.wordEndsAt(end)) {
+			for _, leaf := range e.whole {
+				s.found(leaf, start, end)
+			}
+		}
+		if len(e.open) == 0 && e.then == nil || cut && !e.openExt {
+			continue
+		}
+		for cut && end < len(keys) && s.current.classes[end]&startsUnit == 0 {
+			end++
+		}
+		if e.then != nil {
+			// What follows a wildcard is no part of a word, so the ending goes
+			// on as far as anything of words does.
+			if next := s.wordsEnd(end); next < len(keys) {
+				s.try(e.then, start, next)
+			}
+		}
+		if len(e.open) > 0 {
+			for end < len(keys) && !s.wordEndsAt(end) {
+				end++
+			}
+			for _, leaf := range e.open {
+				s.found(leaf, start, end)
+			}
+		}
+	}
+}
+
+// wordEndsAt says whether a word ends before byte i of the keys, at which a unit
+// begins or the text ends. Within a unit it says no, as there a word goes on.
+func (s *match) wordEndsAt(i int) bool {
+	if i == s.current.n {
+		return true
+	}
+	c := s.current.classes
+	return c[i]&startsUnit != 0 && c[i-1].endsWord(c[i])
+}
+
+// wordsEnd gives the first byte from i on that is in no word. It remembers the
+// last answer, since in some scripts that is far away, for many finds.
+func (s *match) wordsEnd(i int) int {
+	if s.wordsFrom <= i && i <= s.wordsTo {
+		return s.wordsTo
+	}
+	s.wordsFrom = i
+	for i < s.current.n && s.current.classes[i]&isWord != 0 {
+		i++
+	}
+	s.wordsTo = i
+	return i
+}
+
+// found notes the find of a leaf, if it is the first in this message.
+func (s *match) found(leaf int32, start, end int) {
+	if leaf < 0 {
+		s.candidates = append(s.candidates, ^leaf)
+		return
+	}
+	if s.isFound(leaf) {
+		return
+	}
+	from, to := s.current.place(start, end)
+	s.note(leaf, from, to)
+}
+
+// isFound says whether the leaf is found in the current message.
+func (s *match) isFound(leaf int32) bool {
+	f := s.leafOf(leaf)
+	return f != nil && s.finds[f.last].message == s.message
+}
+
+// leafOf gives what is found of a leaf, or nil.
+func (s *match) leafOf(leaf int32) *foundLeaf {
+	if at := int(s.leafAt[leaf]); at < len(s.leaves) && s.leaves[at].leaf == leaf {
+		return &s.leaves[at]
+	}
+	return nil
+}
+
+// note notes a find of a leaf that is not found in the current message yet.
+func (s *match) note(leaf int32, start, end int) {
+	at := int32(len(s.finds))
+	s.finds = append(s.finds, leafFind{find{s.message, s.textIndex, start, end}, leaf, -1})
+	if f := s.leafOf(leaf); f != nil {
+		s.finds[f.last].next = at
+		f.last = at
+		return
+	}
+	s.leafAt[leaf] = int32(len(s.leaves))
+	s.leaves = append(s.leaves, foundLeaf{leaf, at, at, at})
+}
+
+// hasMarkup says whether a text that is marked as Markdown may be more or less
+// than it looks. It is sure of lines that begin with a letter and have nothing in
+// them that CommonMark gives a meaning inside a line.
+func hasMarkup(text string) bool {
+	if text == "" {
+		return false
+	}
+	first, last := text[0], text[len(text)-1]
+	if first < utf8.RuneSelf && !('a' <= first|0x20 && first|0x20 <= 'z') || last <= ' ' {
+		return true
+	}
+	return strings.ContainsAny(text, "\\&<[]!*_`~\x00\t\n\v\f\r")
+}

@@ -1,0 +1,452 @@
+package rules
+
+import (
+	"slices"
+	"unicode/utf8"
+
+	"github.com/rivo/uniseg"
+	"golang.org/x/text/unicode/norm"
+)
+
+// A stream is the folded form of one text, as fold gives it, laid out for
+// searching: the keys of all units in a row, each with its class and its place,
+// and the words. It is used again for text after text.
+//
+// keys, classes and places have an entry for each byte of the keys.
+type stream struct {
+	keys    []byte
+	classes []class
+	places  []place32
+	n       int      // bytes in use
+	words   []extent // where literals that begin with a letter or digit can begin
+
+	table *runeTable
+	ascii *[utf8.RuneSelf]asciiFold
+	chars []char // the code points of the text, where they are not those of the field
+	next  int    // code points read
+	left  int    // bytes of the text that are not read yet
+
+	word int // where the letters and digits began that the keys end with, or -1
+	gap  int // where the blanks and dashes began that the keys end with, or -1
+
+	hard     hardRun
+	hardRuns int // how often code points were folded by their neighbours
+}
+
+// A place32 is a unit's place as code points of the text.
+type place32 struct{ start, end uint32 }
+
+// An extent is a part of the keys: the bytes [start, end).
+type extent struct{ start, end int32 }
+
+// padding is how many zero bytes follow the keys, so that any eight can be read
+// at once.
+const padding = 16
+
+type asciiFold struct {
+	key   byte
+	class class
+}
+
+// newASCII gives the foldings of ASCII in a table of its own, which is small.
+func newASCII(o options) *[utf8.RuneSelf]asciiFold {
+	var t [utf8.RuneSelf]asciiFold
+	for r := range t {
+		f := runeTableOf(o).fold(rune(r))
+		t[r] = asciiFold{f.key[0], f.class | startsUnit}
+	}
+	return &t
+}
+
+// fold folds a text. Its code points are those of the field, or chars.
+func (s *stream) fold(text string, chars []char, table *runeTable, ascii *[utf8.RuneSelf]asciiFold) {
+	s.n, s.words = 0, s.words[:0]
+	s.table, s.ascii, s.chars = table, ascii, chars
+	s.next, s.left, s.word, s.gap = 0, len(text), -1, -1
+	s.hardRuns = 0
+	s.grow(0)
+	for i := 0; i < len(text); {
+		stop := plainASCII(text, i)
+		if stop < len(text) {
+			stop-- // the last one may be joined by what follows
+		}
+		if i < stop {
+			s.foldASCII(text[i:stop])
+			i = stop
+			s.left = len(text) - i
+			continue
+		}
+		i = s.foldRunes(text, i)
+	}
+	s.closeWord()
+	s.closeGap(0)
+	s.grow(0)
+	clear(s.keys[s.n : s.n+padding])
+}
+
+// plainASCII gives the end of the ASCII that begins at byte i of the text.
+func plainASCII(text string, i int) int {
+	for ; i+8 <= len(text); i += 8 {
+		if (text[i]|text[i+1]|text[i+2]|text[i+3]|text[i+4]|text[i+5]|text[i+6]|text[i+7])&0x80 != 0 {
+			break
+		}
+	}
+	for i < len(text) && text[i] < utf8.RuneSelf {
+		i++
+	}
+	return i
+}
+
+// foldASCII folds code points of ASCII that nothing else follows. There is room
+// for them.
+func (s *stream) foldASCII(text string) {
+	ascii, n, at := s.ascii, s.n, uint32(s.next)
+	keys, classes, places := s.keys, s.classes[:len(s.keys)], s.places[:len(s.keys)]
+	s.next += len(text)
+	for i := 0; i < len(text); {
+		f := ascii[text[i]&0x7F]
+		switch {
+		case f.class&isSpaced != 0:
+			if s.gap >= 0 {
+				s.n = n
+				s.closeGap(f.class)
+				n = s.n
+			}
+			if s.word < 0 {
+				s.word = n
+			}
+			for {
+				keys[n], classes[n], places[n] = f.key, f.class, place32{at, at + 1}
+				n, at, i = n+1, at+1, i+1
+				if i == len(text) {
+					break
+				}
+				if f = ascii[text[i]&0x7F]; f.class&isSpaced == 0 {
+					break
+				}
+			}
+			continue
+		case f.class&isAnyGap != 0:
+			if s.word >= 0 {
+				s.n = n
+				s.closeWord()
+			}
+			if s.gap < 0 {
+				s.gap = n
+			}
+		default:
+			s.n = n
+			s.closeWord()
+			s.closeGap(f.class)
+			n = s.n
+		}
+		keys[n], classes[n], places[n] = f.key, f.class, place32{at, at + 1}
+		n, at, i = n+1, at+1, i+1
+	}
+	s.n = n
+}
+
+// foldRunes folds the code points from byte i of the text on, up to where ASCII
+// alone follows, and gives the byte after them.
+func (s *stream) foldRunes(text string, i int) int {
+	r, size := utf8.DecodeRuneInString(text[i:])
+	f := s.table.fold(r)
+	for {
+		next := i + size
+		s.left = len(text) - next
+		if next == len(text) {
+			if f.form == hard {
+				return s.foldHard(text, i)
+			}
+			s.simple(f)
+			return next
+		}
+		followed := r >= utf8.RuneSelf && text[next] < utf8.RuneSelf
+		r, size = utf8.DecodeRuneInString(text[next:])
+		following := s.table.fold(r)
+		if f.form == hard || following.form == hard {
+			return s.foldHard(text, i)
+		}
+		s.simple(f)
+		if followed {
+			return next
+		}
+		f, i = following, next
+	}
+}
+
+// simple appends the units of a simple code point.
+func (s *stream) simple(f *runeFold) {
+	at := place32{uint32(s.next), uint32(s.next + 1)}
+	s.next++
+	if f.form == singleUnit {
+		s.open(f.class, int(f.size))
+		for _, b := range f.key[:f.size] {
+			s.keys[s.n], s.classes[s.n], s.places[s.n] = b, f.class, at
+			s.n++
+		}
+		s.classes[s.n-int(f.size)] |= startsUnit
+		return
+	}
+	for _, u := range f.more.units {
+		s.unit(u.class, u.key, at)
+	}
+}
+
+// unit appends a unit.
+func (s *stream) unit(c class, key string, at place32) {
+	s.open(c, len(key))
+	for i := range len(key) {
+		s.keys[s.n], s.classes[s.n], s.places[s.n] = key[i], c, at
+		s.n++
+	}
+	s.classes[s.n-len(key)] |= startsUnit
+}
+
+// open ends what a unit of the class c ends, begins what it begins and makes
+// room for its key.
+func (s *stream) open(c class, size int) {
+	if s.n+size+s.left+padding > len(s.keys) {
+		s.grow(size)
+	}
+	if c&isSpaced == 0 {
+		s.closeWord()
+	}
+	if c&isAnyGap != 0 {
+		if s.gap < 0 {
+			s.gap = s.n
+		}
+		return
+	}
+	s.closeGap(c)
+	if c&isSpaced != 0 && s.word < 0 {
+		s.word = s.n
+	}
+}
+
+// grow makes room for a key of the size, for one byte for each that is left of
+// the text, and for the padding.
+func (s *stream) grow(size int) {
+	need := s.n + size + s.left + padding
+	if need <= len(s.keys) {
+		return
+	}
+	need += need / 2
+	s.keys = slices.Grow(s.keys[:s.n], need-s.n)[:need]
+	s.classes = slices.Grow(s.classes[:s.n], need-s.n)[:need]
+	s.places = slices.Grow(s.places[:s.n], need-s.n)[:need]
+}
+
+// closeWord ends the letters and digits that the keys end with. As joinWords
+// does, it joins the sign before them where that is part of a word; then no word
+// begins here.
+func (s *stream) closeWord() {
+	start := s.word
+	if start < 0 {
+		return
+	}
+	s.word = -1
+	if start >= 2 && s.joined(start) {
+		s.classes[start-1] |= isWord
+		return
+	}
+	s.words = append(s.words, extent{int32(start), int32(s.n)})
+}
+
+// joined says whether the sign before the letters and digits that begin at i and
+// that the keys end with is part of a word.
+func (s *stream) joined(i int) bool {
+	if s.classes[i-1]&startsUnit == 0 {
+		return false
+	}
+	switch s.keys[i-1] {
+	case '.', ',':
+		return s.classes[i-2]&isDigit != 0 && s.classes[i]&isDigit != 0
+	case '\'':
+		// What follows a t is no letter or digit of a spaced script, so the
+		// word ends.
+		return s.n == i+1 && s.keys[i]|0x20 == 't' &&
+			s.keys[i-2]|0x20 == 'n' && s.classes[i-2]&startsUnit != 0 &&
+			i >= 3 && s.classes[i-3]&isLetter != 0
+	}
+	return false
+}
+
+// closeGap makes of the blanks and dashes that the keys end with what
+// collapseRuns makes of them before a unit of the class next.
+func (s *stream) closeGap(next class) {
+	start := s.gap
+	if start < 0 {
+		return
+	}
+	s.gap = -1
+	if s.n == start+1 && s.classes[start]&isBlankRun != 0 {
+		return
+	}
+	if start > 0 && s.classes[start-1]&isWord != 0 && next&isWord != 0 {
+		s.keys[start], s.classes[start] = ' ', isBlankRun|startsUnit
+		s.places[start].end = s.places[s.n-1].end
+		s.n = start + 1
+		return
+	}
+	n := start
+	for i := start; i < s.n; i++ {
+		if n > start && s.classes[i]&isBlankRun != 0 && s.classes[n-1]&isBlankRun != 0 {
+			s.places[n-1].end = s.places[i].end
+			continue
+		}
+		s.keys[n], s.classes[n], s.places[n] = s.keys[i], s.classes[i], s.places[i]
+		n++
+	}
+	s.n = n
+}
+
+// A hardRun is what it takes to fold code points by their neighbours, as clusters
+// does it.
+type hardRun struct {
+	chars  []char // start and end count code points of the text
+	text   []byte // of chars
+	folded []char
+	bytes  []byte // of folded
+	key    []byte
+	normal []byte
+	stored []byte
+}
+
+// foldHard folds the code points from byte i of the text on up to the first place
+// between two simple ones, where nothing can reach across, and gives the byte
+// after them.
+func (s *stream) foldHard(text string, i int) int {
+	s.hardRuns++
+	h := &s.hard
+	h.chars, h.text = h.chars[:0], h.text[:0]
+	simple := false
+	for i < len(text) {
+		r, size := utf8.DecodeRuneInString(text[i:])
+		f := s.table.fold(r)
+		if simple && f.form != hard && len(h.chars) > 1 {
+			break
+		}
+		simple = f.form != hard
+		h.chars = append(h.chars, char{r, s.next, s.next + 1})
+		h.text = utf8.AppendRune(h.text, r)
+		s.next++
+		i += size
+	}
+	s.left = len(text) - i
+
+	rest, state, at, plain := h.text, -1, 0, 0
+	for len(rest) > 0 {
+		var cluster []byte
+		cluster, rest, _, state = uniseg.FirstGraphemeCluster(rest, state)
+		n := utf8.RuneCount(cluster)
+		if c := h.chars[at : at+n]; isEmojiSequence(c) {
+			s.hardPart(h.chars[plain:at])
+			h.key = appendEmojiKey(h.key[:0], c)
+			s.hardUnit(0, place32{uint32(c[0].start), uint32(c[n-1].end)})
+			plain = at + n
+		}
+		at += n
+	}
+	s.hardPart(h.chars[plain:])
+	return i
+}
+
+// hardPart folds code points among which there is no emoji sequence, as
+// folder.run does it.
+func (s *stream) hardPart(chars []char) {
+	h := &s.hard
+	h.folded, h.bytes = h.folded[:0], h.bytes[:0]
+	accented := false // the marks here are accents
+	for _, c := range chars {
+		for _, step := range s.table.fold(c.r).more.steps {
+			switch {
+			case step.mark && (step.invisible || !s.table.options.accentsExact && accented):
+				if n := len(h.folded); n > 0 && s.adjacent(h.folded[n-1].end, c.start) {
+					h.folded[n-1].end = c.end
+				}
+				continue
+			case step.invisible:
+				continue
+			case !step.mark:
+				accented = step.accented
+			}
+			for _, r := range step.out {
+				h.folded = append(h.folded, char{r, c.start, c.end})
+			}
+			h.bytes = append(h.bytes, step.out...)
+		}
+	}
+	rest, state, at := h.bytes, -1, 0
+	for len(rest) > 0 {
+		var cluster []byte
+		cluster, rest, _, state = uniseg.FirstGraphemeCluster(rest, state)
+		n := utf8.RuneCount(cluster)
+		s.hardCluster(h.folded[at : at+n])
+		at += n
+	}
+}
+
+// adjacent says whether what ends before the code point b of the text, which is
+// the code point a or one after it, ends in the field where b begins.
+func (s *stream) adjacent(end, start int) bool {
+	if s.chars == nil {
+		return end == start
+	}
+	return s.chars[end-1].end == s.chars[start].start
+}
+
+// hardCluster appends the unit of one grapheme cluster, as folder.cluster does it.
+func (s *stream) hardCluster(chars []char) {
+	first := s.table.fold(chars[0].r).more.own
+	if first&isAnyGap != 0 && len(chars) > 1 {
+		s.hardCluster(chars[:1])
+		s.hardCluster(chars[1:])
+		return
+	}
+	h := &s.hard
+	h.key = h.key[:0]
+	for i, c := range chars {
+		if i == 0 || !isSkinTone(c.r) {
+			h.key = utf8.AppendRune(h.key, c.r)
+		}
+	}
+	at := place32{uint32(chars[0].start), uint32(chars[len(chars)-1].end)}
+	if first&isBlankRun != 0 {
+		h.key = append(h.key[:0], ' ')
+	} else if !norm.NFD.IsNormal(h.key) {
+		h.normal = norm.NFD.Append(h.normal[:0], h.key...)
+		h.key, h.normal = h.normal, h.key
+	}
+	r, size := utf8.DecodeRune(h.key)
+	c := s.table.fold(r).more.own
+	if size < len(h.key) && c&isDigit != 0 && r < utf8.RuneSelf && slices.ContainsFunc(chars, func(c char) bool { return c.r == keycap }) {
+		c = 0 // see kindOfKey
+	}
+	s.hardUnit(c, at)
+}
+
+// hardUnit appends the unit whose key is in hard.key.
+func (s *stream) hardUnit(c class, at place32) {
+	h := &s.hard
+	h.stored = appendKey(h.stored[:0], h.key)
+	s.open(c, len(h.stored))
+	for i, b := range h.stored {
+		s.keys[s.n+i], s.classes[s.n+i], s.places[s.n+i] = b, c, at
+	}
+	s.classes[s.n] |= startsUnit
+	s.n += len(h.stored)
+}
+
+// place gives the place of a find, the bytes [start, end) of the keys, as code
+// points of the field.
+func (s *stream) place(start, end int) (int, int) {
+	first, last := int(s.places[start].start), int(s.places[end-1].end)
+	if s.chars == nil {
+		return first, last
+	}
+	return s.chars[first].start, s.chars[last-1].end
+}
+
+// startsUnitAt says whether a unit begins at the byte i of the keys.
+func (s *stream) startsUnitAt(i int) bool { return s.classes[i]&startsUnit != 0 }

@@ -64,6 +64,7 @@ type example struct {
 	Tags     []string    `yaml:"tags"`   // exactly these; [t] in finds and none in not, when not given
 	Shadow   []string    `yaml:"shadow"`
 	Lost     bool        `yaml:"lost"`   // events are missing for good
+	Names    []string    `yaml:"names"`  // of the rules that gave tags
 	Pieces   []yaml.Node `yaml:"pieces"` // of the texts, as written: all the evidence of t
 }
 
@@ -303,6 +304,15 @@ func (s sentence) tryExample(t *testing.T, n *yaml.Node, finds bool) {
 		}
 		if got := tagSet(result.Shadow); !slices.Equal(got, sorted(e.Shadow)) {
 			t.Errorf("%s: shadow tags %q, want %q, of %s", s.at, got, sorted(e.Shadow), show(c))
+		}
+		if e.Names != nil {
+			got := []string{}
+			for _, h := range result.Tags {
+				got = append(got, h.Rule)
+			}
+			if !slices.Equal(got, e.Names) {
+				t.Errorf("%s: rules %q, want %q, of %s", s.at, got, e.Names, show(c))
+			}
 		}
 		if e.Pieces != nil {
 			wanted := []string{}

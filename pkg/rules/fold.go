@@ -401,6 +401,10 @@ func (f *folder) foldCase(s string) string {
 	if s == "ı" {
 		return "i"
 	}
+	// The library swaps the two cases of Cherokee.
+	if r, _ := utf8.DecodeRuneInString(s); unicode.Is(unicode.Cherokee, r) {
+		return strings.ToUpper(s)
+	}
 	return norm.NFD.String(f.lower.String(s))
 }
 

@@ -36,7 +36,9 @@ type builder struct {
 	copies  int // terms of lists that were built before with other settings
 }
 
-// build makes the set of a file without faults.
+// build makes the set of a file. Where the file has faults, what bears one is
+// left out, and the set is good for advice only. It is nil where lists unfold to
+// too much.
 func (r *reader) build(version string) *Set {
 	b := &builder{reader: r, entries: map[use][]*Term{}, built: map[string]bool{}}
 	base := settings{caseExact: r.defaults.caseFold == exact, accentsExact: r.defaults.accentsFold == exact}
@@ -50,7 +52,7 @@ func (r *reader) build(version string) *Set {
 		set.Rules = append(set.Rules, &rule)
 		if b.copies > maxTerms {
 			r.fault(s.body.at, "up to this rule, lists are used with so many different options that they unfold to more than %d entries; use them with fewer", maxTerms)
-			break
+			return nil
 		}
 	}
 	return set
@@ -76,9 +78,11 @@ func (b *builder) each(specs []*spec, o settings) []*Term {
 	if len(specs) == 0 {
 		return nil
 	}
-	terms := make([]*Term, len(specs))
-	for i, s := range specs {
-		terms[i] = b.term(s, o)
+	terms := make([]*Term, 0, len(specs))
+	for _, s := range specs {
+		if !s.atFault {
+			terms = append(terms, b.term(s, o))
+		}
 	}
 	return terms
 }

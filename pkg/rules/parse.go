@@ -42,6 +42,7 @@ func Parse(file string, data []byte) (*Set, Problems) {
 		document: load(file, data, "version: 1 and rules:"),
 		lists:    map[string]*listSpec{},
 		regexes:  map[string]regexCheck{},
+		repeated: map[place]bool{},
 		defaults: defaults{from: FromAnyone, within: WithinChat, status: Active},
 	}
 	if r.root == nil {
@@ -49,10 +50,13 @@ func Parse(file string, data []byte) (*Set, Problems) {
 	}
 	r.file(r.root)
 	r.validate()
-	var set *Set
-	if !r.failed() {
-		sum := sha256.Sum256(data)
-		set = r.build(hex.EncodeToString(sum[:]))
+	if r.cyclic || r.unfolds {
+		return nil, r.problems()
+	}
+	sum := sha256.Sum256(data)
+	set := r.build(hex.EncodeToString(sum[:]))
+	if set != nil {
+		r.advise(set)
 	}
 	if r.failed() {
 		set = nil
@@ -69,7 +73,9 @@ type reader struct {
 	listNames []string // of listOrder
 	rules     []*ruleSpec
 	cyclic    bool // lists refer to each other in a circle
+	unfolds   bool // a list unfolds to too much
 	regexes   map[string]regexCheck
+	repeated  map[place]bool // terms that were reported as being there twice
 }
 
 type defaults struct {
@@ -98,6 +104,7 @@ type ruleSpec struct {
 	withinAt place
 	body     spec
 	refs     []*spec
+	atFault  bool // apart from its terms
 }
 
 func (r *reader) file(n *yaml.Node) {
@@ -112,7 +119,7 @@ func (r *reader) file(n *yaml.Node) {
 	}
 	if v, ok := f["version"]; ok {
 		if s, ok := r.scalar(v.value, "version", "1", ""); ok && s != "1" {
-			r.fault(r.place(v.value), "version cannot be %s; this program reads version: 1", quote(s))
+			r.fault(r.place(v.value), "version cannot be %s; write version: 1", quote(s))
 		}
 	}
 	if v, ok := f["defaults"]; ok && r.isMapping(v.value, "defaults", "defaults: {from: customer}") {
@@ -125,7 +132,7 @@ func (r *reader) file(n *yaml.Node) {
 	case m.lacks("rules"):
 		r.fault(first, "the key rules is missing; write rules: and a list of rules")
 	case ok && v.value.Kind == yaml.SequenceNode && len(v.value.Content) == 0:
-		r.warn(r.place(v.value), "there are no rules, so no chat is ever tagged")
+		r.warn(r.place(v.value), "there are no rules, so no chat is ever tagged; write one below, such as - {tag: refund, any: [refund]}")
 	case ok:
 		for _, item := range r.items(v.value, "rules", "{tag: refund, any: [refund]}") {
 			r.rule(resolve(item))
@@ -203,7 +210,7 @@ func (r *reader) rule(n *yaml.Node) {
 	if !r.isMapping(n, "a rule", "{tag: refund, any: [refund]}") {
 		return
 	}
-	first := r.first(n)
+	first, faults := r.first(n), r.faults
 	m := r.read(n, ruleKeys, func(f field) string {
 		if key := resolve(f.key).Value; slices.Contains(kindKeys, key) {
 			return fmt.Sprintf(" in a rule; put it into a list: any: [{%s: ...}]", key)
@@ -247,6 +254,7 @@ func (r *reader) rule(n *yaml.Node) {
 	}
 	s.body = spec{kind: Group, at: first}
 	r.options(f, &s.body)
+	s.atFault = r.faults > faults
 	r.groupLists(f, &s.body, &s.refs)
 
 	if v, ok := f["fallback"]; ok {

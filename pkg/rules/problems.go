@@ -130,6 +130,7 @@ type collector struct {
 	dropped  int
 	severity Severity // the worst that was dropped
 	compared int      // words, in search of near spellings
+	faults   int      // how often there was one, the same one too
 }
 
 func newCollector(src *source) *collector {
@@ -137,6 +138,7 @@ func newCollector(src *source) *collector {
 }
 
 func (c *collector) fault(at place, format string, args ...any) {
+	c.faults++
 	c.add(Error, at, format, args)
 }
 
@@ -180,7 +182,7 @@ func (c *collector) problems() Problems {
 	}
 	if c.dropped > 0 {
 		last := c.list[len(c.list)-1]
-		last.Severity, last.Message = c.severity, fmt.Sprintf("%d more problems are not shown", c.dropped)
+		last.Severity, last.Message = c.severity, fmt.Sprintf("%d more problems are not shown; mend these first", c.dropped)
 		c.list = append(c.list, last)
 	}
 	c.src.attach(c.list)

@@ -171,8 +171,8 @@ func TestScalars(t *testing.T) {
 func TestYAMLForms(t *testing.T) {
 	t.Parallel()
 	for file, want := range map[string][]string{
-		"yaml_forms": {"plain text over lines", "double quoted", "single\nquoted", "block\ntext\n", "folded text\n\n", "complex", "x"},
-		"comments":   {"b", "c", "g # no comment", "h i", "j # no comment"},
+		"yaml_forms": {"plain text over lines", "double quoted", "single\nquoted", "block\ntext\n", "folded text\n\n", "complex", "xx"},
+		"comments":   {"bb", "cc", "g # no comment", "h i", "j # no comment"},
 	} {
 		data, err := os.ReadFile("testdata/good/" + file + ".yaml")
 		if err != nil {
@@ -439,7 +439,7 @@ func TestReport(t *testing.T) {
 		t.Fatal(err)
 	}
 	const want = `{"file":"configs/rules.yaml","ok":false,"problems":[` +
-		`{"line":2,"column":8,"severity":"warning","message":"there are no rules, so no chat is ever tagged"},` +
+		`{"line":2,"column":8,"severity":"warning","message":"there are no rules, so no chat is ever tagged; write one below, such as - {tag: refund, any: [refund]}"},` +
 		`{"line":3,"column":1,"severity":"error","message":"unknown key \"foo\"; a rules file may have version, defaults, lists and rules"}]}`
 	if string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)

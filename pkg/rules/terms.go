@@ -6,10 +6,13 @@ import (
 	"regexp"
 	"regexp/syntax"
 	"slices"
+	"sort"
 	"strings"
 	"unicode/utf8"
 
 	yaml "go.yaml.in/yaml/v3"
+
+	"autotag/pkg/rules/words"
 )
 
 // foldOption is a case: or accents: option.
@@ -30,7 +33,8 @@ type spec struct {
 	min                   int // 0: not given
 	minAt                 place
 	window
-	at place
+	at      place
+	atFault bool // or what is in it
 }
 
 // window is a first: or last: option; both 0 when there is none.
@@ -54,17 +58,24 @@ func (r *reader) terms(n *yaml.Node, what string, refs *[]*spec) []*spec {
 	specs := make([]*spec, 0, len(items))
 	seen := make(map[look]place, len(items))
 	for _, item := range items {
+		faults := r.faults
 		s := r.term(resolve(item), refs)
 		if s == nil {
 			continue
 		}
 		specs = append(specs, s)
-		if key := s.look(); s.kind != Group {
+		s.atFault = r.faults > faults
+		if key := s.look(); s.kind != Group && !s.atFault {
+			here := s.at
+			if item.Kind == yaml.AliasNode {
+				here = r.place(item)
+			}
 			if at, twice := seen[key]; twice {
-				r.warn(later(at, s.at), "%s is in this list twice; line %d has it too", s.label(), min(at.line, s.at.line))
+				r.repeated[s.at] = true
+				r.warn(later(at, here), "%s is in this list twice; line %d has it too, so remove one of them", s.label(), min(at.line, here.line))
 				continue
 			}
-			seen[key] = s.at
+			seen[key] = here
 		}
 	}
 	return specs
@@ -256,10 +267,13 @@ func (r *reader) groupLists(f map[string]field, s *spec, refs *[]*spec) {
 	}
 	wanted := make(map[look]*spec, len(s.any)+len(s.all))
 	for _, t := range slices.Concat(s.any, s.all) {
-		wanted[t.look()] = t
+		if !t.atFault {
+			wanted[t.look()] = t
+		}
 	}
 	for _, t := range s.none {
-		if other := wanted[t.look()]; other != nil && t.kind != Group {
+		if other := wanted[t.look()]; other != nil && t.kind != Group && !t.atFault {
+			r.repeated[t.at], r.repeated[other.at] = true, true
 			at := later(t.at, other.at)
 			r.warn(at, "%s is both wanted and in none (line %d), so it never helps; remove one of them", t.label(), min(t.at.line, other.at.line))
 		}
@@ -298,7 +312,50 @@ func (r *reader) checkText(s *spec, at place) bool {
 	if s.kind == Literal && oddStar(s.text) {
 		r.warn(at, "a * stands for any ending only at the end of a word of two or more letters; here it is the sign itself: write {word: %s} if that is meant, or {contains: ...} to find a part of a word", inFlow(s.text))
 	}
+	if s.kind == Literal {
+		r.checkWildcard(s.text, at)
+	}
+	if s.kind != Canned && oneLetter(s.text) {
+		if s.kind == Contains {
+			r.warn(at, "%s is one letter, so it is found in nearly every message; write more of the word, or {word: %s} for the letter by itself", quote(s.text), inFlow(s.text))
+		} else {
+			r.warn(at, "%s is one letter, so it is found wherever that stands alone, also beside an apostrophe, a dash or a point; write a longer word, or the words around it too", quote(s.text))
+		}
+	}
 	return true
+}
+
+// maxEndings is how many words a wildcard may stand for without a warning.
+const maxEndings = 100
+
+// checkWildcard warns of a word with a wildcard that finds too many words. In a
+// phrase the other words keep it in check.
+func (r *reader) checkWildcard(text string, at place) {
+	start, found := strings.CutSuffix(strings.TrimSpace(text), "*")
+	if !found || len(start) > 8 {
+		return // there are not many words with so long a beginning in common
+	}
+	var folded strings.Builder
+	for _, u := range literalPattern(start, options{}, false).units {
+		folded.WriteString(u.key)
+	}
+	prefix := folded.String()
+	if n := words.Count(prefix); len(prefix) > 1 && n > maxEndings {
+		all := words.All()
+		first := sort.SearchStrings(all, prefix)
+		r.warn(at, "%s stands for %d of the most common English words alone, such as %s, %s and %s; write more of the word before the *, or the words themselves",
+			quote(text), n, all[first+n/4], all[first+n/2], all[first+3*n/4])
+	}
+}
+
+// oneLetter says whether a text is a single letter. In a script that is not
+// spaced by words that may be a word.
+func oneLetter(s string) bool {
+	if len(s) > 16 {
+		return false
+	}
+	units := literalPattern(s, options{caseExact: true, accentsExact: true}, false).units
+	return len(units) == 1 && units[0].kind == letter && !units[0].unspaced
 }
 
 // blankText says whether nothing is left of a text to look for.
@@ -452,9 +509,9 @@ func regexFault(err error) string {
 	}
 	var s *syntax.Error
 	if !errors.As(err, &s) {
-		return "this regex cannot be used: " + strings.TrimPrefix(err.Error(), "error parsing regexp: ")
+		return "this regex cannot be used: " + strings.TrimPrefix(err.Error(), "error parsing regexp: ") + "; write it in another way"
 	}
-	hint := ""
+	hint := "; write it in another way"
 	switch s.Code {
 	case syntax.ErrInvalidPerlOp:
 		hint = "; RE2 has no look-ahead or look-behind: use all: and none:"
@@ -472,7 +529,7 @@ func regexFault(err error) string {
 		hint = "; write it shorter"
 	case syntax.ErrInvalidRepeatOp:
 		hint = `; one repetition sign is enough, and \ makes it stand for itself`
-	case syntax.ErrInvalidCharRange:
+	case syntax.ErrInvalidCharRange, syntax.ErrInvalidCharClass:
 		hint = `; write a range from low to high ([a-z]), \- for the sign itself, or a class that RE2 knows (\d, \pL)`
 	}
 	where := ""

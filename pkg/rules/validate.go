@@ -130,7 +130,7 @@ func (r *reader) names() {
 		if other := folded[lower]; other == nil {
 			folded[lower] = s
 		} else if other.rule.Tag != s.rule.Tag {
-			r.warn(s.tagAt, "tag %s differs from %s in line %d only in case, and LiveChat takes them for two tags", quote(s.rule.Tag), quote(other.rule.Tag), other.tagAt.line)
+			r.warn(s.tagAt, "tag %s differs from %s in line %d only in case, and LiveChat takes them for two tags; write the one that LiveChat has in both rules", quote(s.rule.Tag), quote(other.rule.Tag), other.tagAt.line)
 		}
 		if tags[s.rule.Tag] == nil {
 			tags[s.rule.Tag] = s
@@ -236,10 +236,10 @@ func (r *reader) summarize(l *listSpec) {
 	switch {
 	case l.summary.tooLarge: // for a list within
 	case l.summary.terms > maxTerms:
-		l.summary.tooLarge = true
+		l.summary.tooLarge, r.unfolds = true, true
 		r.fault(l.at, "list %s unfolds to more than %d entries; name fewer lists in it", quote(l.name), maxTerms)
 	case l.summary.depth > maxDepth:
-		l.summary.tooLarge = true
+		l.summary.tooLarge, r.unfolds = true, true
 		r.fault(l.at, "list %s names lists within lists more than %d deep; write the entries themselves", quote(l.name), maxDepth)
 	}
 }

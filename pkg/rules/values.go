@@ -49,6 +49,7 @@ func (d *document) read(n *yaml.Node, keys []string, hint func(f field) string) 
 			if near := d.nearest(k.Value, keys); near != "" {
 				m.meant[near] = true
 			}
+			d.faults++
 			if !d.told[f.key] {
 				d.told[f.key] = true
 				d.fault(d.place(f.key), "unknown key %s%s", quote(k.Value), d.didYouMean(k.Value, keys, hint(f)))
@@ -133,6 +134,7 @@ func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!
 
 // nullFault reports a value that is nothing to YAML, and why it is.
 func (d *document) nullFault(n *yaml.Node, what string) {
+	d.faults++
 	if d.told[n] {
 		return
 	}

@@ -17,6 +17,8 @@ const (
 	maxUnfolded = 100_000 // nodes that aliases may add to a file
 )
 
+var tooDeep = fmt.Sprintf("lists and mappings are nested more than %d deep; write fewer groups within groups", maxDepth)
+
 // document is a file read as YAML: one tree, its structure checked.
 type document struct {
 	*collector
@@ -28,13 +30,13 @@ type document struct {
 // is nil when nothing more can be said about the file than what was reported.
 // content says what to write into an empty file.
 func load(file string, data []byte, content string) *document {
-	src := newSource(file, data)
-	d := &document{collector: newCollector(src), told: map[*yaml.Node]bool{}}
 	if len(data) > maxFile {
-		d.src = &source{file: file, lines: []int{0}}
-		d.fault(place{1, 1}, "the file has %d bytes, the most is %d (8 MiB); split it or move words that are not used out of it", len(data), maxFile)
+		d := &document{collector: newCollector(&source{file: file, lines: []int{0}})}
+		d.fault(place{1, 1}, "the file has more than %d bytes (8 MiB); take words that are not used out of it", maxFile)
 		return d
 	}
+	src := newSource(file, data)
+	d := &document{collector: newCollector(src), told: map[*yaml.Node]bool{}}
 	if src.checkBytes(d.collector); d.failed() {
 		return d
 	}
@@ -91,7 +93,7 @@ func (d *document) structure(root *yaml.Node) bool {
 	walk = func(n *yaml.Node, depth int) {
 		if depth > maxDepth {
 			if ok {
-				d.fault(d.place(n), "lists and mappings are nested more than %d deep", maxDepth)
+				d.fault(d.place(n), "%s", tooDeep)
 			}
 			ok = false
 			return
@@ -155,7 +157,7 @@ func (d *document) aliases(root *yaml.Node) bool {
 	measure = func(n *yaml.Node) extent {
 		if n.Kind == yaml.AliasNode {
 			if open[n.Alias] {
-				return fail(n, "alias *%s lies within the part that it stands for", n.Value)
+				return fail(n, "alias *%s lies within the part that it stands for, and so has no end; write there what is meant", n.Value)
 			}
 			// An anchor comes before its aliases, so it is measured.
 			e := anchored[n.Alias]
@@ -172,7 +174,7 @@ func (d *document) aliases(root *yaml.Node) bool {
 			inner := measure(c)
 			e.nodes += inner.nodes
 			if e.depth = max(e.depth, inner.depth+1); e.depth > maxDepth {
-				fail(c, "lists and mappings are nested more than %d deep", maxDepth)
+				fail(c, "%s", tooDeep)
 			}
 			if !ok {
 				return e
@@ -273,12 +275,12 @@ func (d *document) explain(message string, at, context place) (place, string) {
 	case is("did not find expected <document start>"):
 		return at, "the file should have ended here; check the indentation of this line"
 	case is("exceeded max depth"):
-		return at, fmt.Sprintf("lists and mappings are nested more than %d deep", maxDepth)
+		return at, tooDeep
 	case is("found undefined tag handle"), is("did not find expected whitespace"), is("did not find URI escaped octet"),
 		is("found an incorrect"), is("did not find expected tag URI"), is("did not find expected '!'"), is("did not find the expected '>'"):
 		return context, "a text cannot start with ! in YAML (it begins a type tag); put it in quotes"
 	}
-	return at, "YAML cannot read this: " + message
+	return at, "YAML cannot read this: " + message + "; put the text in quotes, or check the indentation of this line and of the one above"
 }
 
 // explainOpen is for a list or mapping in brackets that does not go on as it

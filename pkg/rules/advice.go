@@ -16,9 +16,9 @@ type adviser struct {
 	*reader
 	set     *Set
 	folds   *folds
-	work    int              // steps left
-	indexes map[*Term]*index // of lists, by their first entry
-	traits  map[*Term]traits // likewise
+	work    int                   // steps left
+	indexes map[*Term]*coverIndex // of lists, by their first entry
+	traits  map[*Term]traits      // likewise
 	canned  map[termKey]cannedPattern
 	looked  map[question]int // how often
 	said    map[question][]string
@@ -72,7 +72,7 @@ func (r *reader) advise(set *Set) {
 func newAdviser(r *reader, set *Set) *adviser {
 	return &adviser{
 		reader: r, set: set, folds: newFolds(), work: maxWork,
-		indexes: map[*Term]*index{}, traits: map[*Term]traits{}, canned: map[termKey]cannedPattern{},
+		indexes: map[*Term]*coverIndex{}, traits: map[*Term]traits{}, canned: map[termKey]cannedPattern{},
 		looked: map[question]int{}, said: map[question][]string{},
 	}
 }
@@ -83,8 +83,8 @@ func (a *adviser) say(q question, format string, args ...any) {
 
 func placeOf(t *Term) place { return place{t.Line, t.Column} }
 
-// before says whether t stands before u in the file.
-func before(t, u *Term) bool { return placeOf(t).compare(placeOf(u)) < 0 }
+// standsBefore says whether t stands before u in the file.
+func standsBefore(t, u *Term) bool { return placeOf(t).compare(placeOf(u)) < 0 }
 
 // lists looks at the entries of every list as they are where rules use it.
 func (a *adviser) lists() {
@@ -126,7 +126,7 @@ func (a *adviser) list(entries []*Term) {
 }
 
 // inside looks into a group. What is in a list is looked at with the list.
-func (a *adviser) inside(t *Term, counted bool, vetoes []*index) {
+func (a *adviser) inside(t *Term, counted bool, vetoes []*coverIndex) {
 	if t.Kind == Group {
 		a.group(t, counted || t.Min > 1, vetoes)
 	}
@@ -135,7 +135,7 @@ func (a *adviser) inside(t *Term, counted bool, vetoes []*index) {
 // group looks at the terms of a group. counted says whether the messages are
 // counted in which they are found; vetoes are terms without which the group
 // counts for nothing.
-func (a *adviser) group(g *Term, counted bool, vetoes []*index) {
+func (a *adviser) group(g *Term, counted bool, vetoes []*coverIndex) {
 	if !a.spends(1) {
 		return
 	}
@@ -166,7 +166,7 @@ func (a *adviser) group(g *Term, counted bool, vetoes []*index) {
 }
 
 // vetoed gives the veto that is found wherever the leaf t is.
-func (a *adviser) vetoed(t *Term, vetoes []*index) (veto *Term) {
+func (a *adviser) vetoed(t *Term, vetoes []*coverIndex) (veto *Term) {
 	if !isLeaf(t) {
 		return nil
 	}
@@ -221,10 +221,10 @@ func (a *adviser) disjunction(terms []*Term, counted bool) {
 
 // coverOf gives a term of the index that covers the leaf t, or one of the lists
 // with its entry.
-func (a *adviser) coverOf(t *Term, ix *index, lists []*Term) (cover, in *Term) {
+func (a *adviser) coverOf(t *Term, ix *coverIndex, lists []*Term) (cover, in *Term) {
 	a.covering(ix, t, func(u *Term) bool {
 		// Of two that cover each other the first one stays.
-		if a.finds(u, t) && !before(u, t) {
+		if a.finds(u, t) && !standsBefore(u, t) {
 			return true
 		}
 		cover = u
@@ -258,7 +258,7 @@ func (a *adviser) sayCovered(q question, t, u, in *Term) {
 
 // coveredGroup looks for a term beside a group that holds whenever the group
 // does.
-func (a *adviser) coveredGroup(q question, g *Term, ix *index) {
+func (a *adviser) coveredGroup(q question, g *Term, ix *coverIndex) {
 	needed := slices.Clone(g.All)
 	if len(g.Any) > 0 {
 		needed = append(needed, g.Any[0])
@@ -269,7 +269,7 @@ func (a *adviser) coveredGroup(q question, g *Term, ix *index) {
 		}
 		var cover *Term
 		a.covering(ix, m, func(u *Term) bool {
-			if !a.implies(g, u) || a.implies(u, g) && !before(u, g) {
+			if !a.implies(g, u) || a.implies(u, g) && !standsBefore(u, g) {
 				return true
 			}
 			cover = u
@@ -301,7 +301,7 @@ func (a *adviser) conjunction(terms []*Term) {
 	}
 	for _, t := range leaves {
 		a.covering(ix, t, func(u *Term) bool {
-			if told[u] || a.repeated[placeOf(u)] || a.finds(u, t) && !before(t, u) {
+			if told[u] || a.repeated[placeOf(u)] || a.finds(u, t) && !standsBefore(t, u) {
 				return true
 			}
 			told[u] = true
@@ -334,7 +334,7 @@ func (a *adviser) never(r *Rule) {
 }
 
 // impossible says why a term can never hold, "" where it can.
-func (a *adviser) impossible(t *Term, vetoes []*index) string {
+func (a *adviser) impossible(t *Term, vetoes []*coverIndex) string {
 	if !a.spends(1) {
 		return ""
 	}

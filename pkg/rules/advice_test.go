@@ -11,36 +11,36 @@ import (
 	"autotag/pkg/transcript"
 )
 
-// A part is a rule, a list or a term of a drawn file. Each begins on a line of
+// A piece is a rule, a list or a term of a drawn file. Each begins on a line of
 // its own, so that a warning names it.
-type part struct {
+type piece struct {
 	head           string // what is written before the lists
-	any, all, none []*part
+	any, all, none []*piece
 	dropped        bool
 	line           int
 }
 
-func (p *part) lists() [][]*part { return [][]*part{p.any, p.all, p.none} }
+func (p *piece) lists() [][]*piece { return [][]*piece{p.any, p.all, p.none} }
 
 // file is a drawn rules file.
 type file struct {
 	defaults     string
-	lists, rules []*part
+	lists, rules []*piece
 }
 
-// write gives the file without what is dropped, and the part of each line. It
+// write gives the file without what is dropped, and the piece of each line. It
 // says no when dropping leaves a list empty.
-func (f *file) write() (text string, parts map[int]*part, ok bool) {
+func (f *file) write() (text string, parts map[int]*piece, ok bool) {
 	var b strings.Builder
-	parts, ok = map[int]*part{}, true
+	parts, ok = map[int]*piece{}, true
 	line := 1
 	put := func(s string) {
 		b.WriteString(s + "\n")
 		line++
 	}
-	var terms func(key string, list []*part)
-	var term func(p *part)
-	terms = func(key string, list []*part) {
+	var terms func(key string, list []*piece)
+	var term func(p *piece)
+	terms = func(key string, list []*piece) {
 		left := 0
 		put("      " + key + ": [")
 		for _, p := range list {
@@ -52,7 +52,7 @@ func (f *file) write() (text string, parts map[int]*part, ok bool) {
 		put("      ]")
 		ok = ok && left > 0
 	}
-	groups := func(p *part) {
+	groups := func(p *piece) {
 		for i, list := range p.lists() {
 			if len(list) > 0 {
 				terms("    "+groupKeys[i], list)
@@ -60,7 +60,7 @@ func (f *file) write() (text string, parts map[int]*part, ok bool) {
 			}
 		}
 	}
-	term = func(p *part) {
+	term = func(p *piece) {
 		p.line = line
 		parts[line] = p
 		if len(p.any)+len(p.all)+len(p.none) == 0 {
@@ -103,20 +103,20 @@ var drawnTerms = []string{
 	"{list: l0}", "{list: l1}", "{list: l0, case: exact}", "{list: l1, first: 1}", "{list: l0, min: 2}",
 }
 
-func drawPart(t *rapid.T, depth int) *part {
+func drawPiece(t *rapid.T, depth int) *piece {
 	if depth > 0 && rapid.IntRange(0, 3).Draw(t, "group") == 0 {
-		p := &part{head: rapid.SampledFrom([]string{"", "", "", "case: exact, ", "first: 1, ", "min: 2, "}).Draw(t, "options")}
+		p := &piece{head: rapid.SampledFrom([]string{"", "", "", "case: exact, ", "first: 1, ", "min: 2, "}).Draw(t, "options")}
 		drawGroup(t, p, depth-1)
 		return p
 	}
-	return &part{head: rapid.SampledFrom(drawnTerms).Draw(t, "term")}
+	return &piece{head: rapid.SampledFrom(drawnTerms).Draw(t, "term")}
 }
 
-func drawGroup(t *rapid.T, p *part, depth int) {
-	list := func(least int) []*part {
-		var parts []*part
+func drawGroup(t *rapid.T, p *piece, depth int) {
+	list := func(least int) []*piece {
+		var parts []*piece
 		for range rapid.IntRange(least, 3).Draw(t, "terms") {
-			parts = append(parts, drawPart(t, depth))
+			parts = append(parts, drawPiece(t, depth))
 		}
 		return parts
 	}
@@ -137,9 +137,9 @@ func drawGroup(t *rapid.T, p *part, depth int) {
 func drawFile(t *rapid.T) *file {
 	f := &file{defaults: rapid.SampledFrom([]string{"", "", "within: message", "case: exact", "from: customer"}).Draw(t, "defaults")}
 	for i := range 2 {
-		l := &part{head: fmt.Sprintf("l%d", i)}
+		l := &piece{head: fmt.Sprintf("l%d", i)}
 		for range rapid.IntRange(1, 4).Draw(t, "entries") {
-			p := drawPart(t, 1)
+			p := drawPiece(t, 1)
 			if i == 0 && strings.Contains(fmt.Sprint(p.head, len(p.any)+len(p.all)), "list:") {
 				p.head = "entry"
 			}
@@ -148,7 +148,7 @@ func drawFile(t *rapid.T) *file {
 		f.lists = append(f.lists, l)
 	}
 	for i := range rapid.IntRange(1, 4).Draw(t, "rules") {
-		r := &part{head: fmt.Sprintf("tag: t%d,", i)}
+		r := &piece{head: fmt.Sprintf("tag: t%d,", i)}
 		for _, options := range [][]string{
 			{"", "set: s,"}, {"", "", "", "status: shadow,"}, {"", "", "", "within: message,", "within: chat,"}, {"", "", "", "from: customer,", "from: agent,"},
 			{"", "", "", "internal: true,"}, {"", "", "", "", "min: 2,"}, {"", "", "", "", "first: 2,"}, {"", "", "", "groups: [0],", "groups: [0, 1],"}, {"", "", "", "case: exact,"},
@@ -160,10 +160,10 @@ func drawFile(t *rapid.T) *file {
 		drawGroup(t, r, 2)
 		f.rules = append(f.rules, r)
 	}
-	f.rules = append(f.rules, &part{head: "tag: none, fallback: true,"})
+	f.rules = append(f.rules, &piece{head: "tag: none, fallback: true,"})
 	if rapid.IntRange(0, 3).Draw(t, "fallbacks") == 0 {
 		f.rules[len(f.rules)-1].head += " set: f, groups: [0],"
-		f.rules = append(f.rules, &part{head: "tag: none too, fallback: true, set: f, groups: [0],"}, &part{head: "tag: none at all, fallback: true, set: f,"})
+		f.rules = append(f.rules, &piece{head: "tag: none too, fallback: true, set: f, groups: [0],"}, &piece{head: "tag: none at all, fallback: true, set: f,"})
 	}
 	return f
 }
@@ -181,7 +181,7 @@ func drawChat(t *rapid.T) *transcript.Transcript {
 }
 
 // droppable says whether a warning promises that nothing changes without the
-// part that it stands at.
+// piece that it stands at.
 func droppable(p Problem) bool {
 	return slices.ContainsFunc([]string{"changes nothing; remove it", "so is this; remove it", "to the search; remove one", "is in this list twice", "never helps", "can never apply", "never gives its tag", "group changes nothing"},
 		func(s string) bool { return strings.Contains(p.Message, s) })
@@ -199,19 +199,19 @@ func TestAdviceIsTrue(t *testing.T) {
 		if set == nil {
 			return
 		}
-		var useless []*part
+		var useless []*piece
 		for _, p := range ps {
 			if !droppable(p) {
 				continue
 			}
-			part := parts[p.Line]
-			if part == nil {
-				t.Fatalf("no part at %s\n%s", p, text)
+			piece := parts[p.Line]
+			if piece == nil {
+				t.Fatalf("no piece at %s\n%s", p, text)
 			}
-			if strings.Contains(p.Message, "never helps") && !isWay(f, part) {
+			if strings.Contains(p.Message, "never helps") && !isWay(f, piece) {
 				continue // what is in an all or in none is not what never helps
 			}
-			useless = append(useless, part)
+			useless = append(useless, piece)
 		}
 		if len(useless) == 0 {
 			return
@@ -253,10 +253,10 @@ func TestAdviceIsTrue(t *testing.T) {
 	t.Log(kinds)
 }
 
-// isWay says whether a part stands in an any of the file.
-func isWay(f *file, p *part) bool {
-	var in func(q *part) bool
-	in = func(q *part) bool {
+// isWay says whether a piece stands in an any of the file.
+func isWay(f *file, p *piece) bool {
+	var in func(q *piece) bool
+	in = func(q *piece) bool {
 		return slices.Contains(q.any, p) || slices.ContainsFunc(slices.Concat(q.lists()...), in)
 	}
 	return slices.ContainsFunc(slices.Concat(f.lists, f.rules), in)

@@ -241,7 +241,7 @@ func (a *adviser) cannedFinds(t, u *Term) bool {
 	case len(p.pieces) == 1:
 		return q.matches(trimBlanks(p.pieces[0].units))
 	}
-	return cannedKey(p) == cannedKey(q)
+	return sameCanned(p) == sameCanned(q)
 }
 
 // maxCanned bounds the canned texts that are looked at, since each is read as
@@ -262,8 +262,8 @@ func (a *adviser) cannedPattern(t *Term) (p cannedPattern, ok bool) {
 	return p, true
 }
 
-// cannedKey is the same for canned texts that say the same.
-func cannedKey(c cannedPattern) string {
+// sameCanned is the same for canned texts that say the same.
+func sameCanned(c cannedPattern) string {
 	var b strings.Builder
 	for _, p := range c.pieces {
 		for _, u := range p.units {
@@ -276,11 +276,11 @@ func cannedKey(c cannedPattern) string {
 	return b.String()
 }
 
-// An index finds among many leaves those that cover another.
-type index struct {
+// A coverIndex finds among many leaves those that cover another.
+type coverIndex struct {
 	edged, bare [4]needles          // by options.index: literals and words, substrings
 	open        []*Term             // canned texts with placeholders
-	same        map[termKey][]*Term // regexes, and canned texts by their cannedKey
+	same        map[termKey][]*Term // regexes, and canned texts by their sameCanned
 }
 
 // needles are the leaves by what a text must hold where they are found.
@@ -297,8 +297,8 @@ const (
 
 func needleStart(s string) string { return s[:min(len(s), beginning)] }
 
-func (a *adviser) newIndex(terms []*Term) *index {
-	ix := &index{same: map[termKey][]*Term{}}
+func (a *adviser) newIndex(terms []*Term) *coverIndex {
+	ix := &coverIndex{same: map[termKey][]*Term{}}
 	for _, t := range terms {
 		a.addTo(ix, t)
 	}
@@ -306,7 +306,7 @@ func (a *adviser) newIndex(terms []*Term) *index {
 }
 
 // addTo adds the leaves that each alone make t hold.
-func (a *adviser) addTo(ix *index, t *Term) {
+func (a *adviser) addTo(ix *coverIndex, t *Term) {
 	if !a.spends(10) {
 		return
 	}
@@ -355,7 +355,7 @@ func (a *adviser) sameKey(t *Term) (key termKey, open, ok bool) {
 		return key, false, true
 	}
 	p, ok := a.cannedPattern(t)
-	key.text = cannedKey(p)
+	key.text = sameCanned(p)
 	return key, len(p.pieces) > 1, ok
 }
 
@@ -379,7 +379,7 @@ func (n *needles) add(needle string, t *Term) {
 
 // covering gives leaves of the index, other than t, that are found wherever
 // the leaf t is, until visit says that it has enough.
-func (a *adviser) covering(ix *index, t *Term, visit func(u *Term) (more bool)) {
+func (a *adviser) covering(ix *coverIndex, t *Term, visit func(u *Term) (more bool)) {
 	check := func(u *Term) bool {
 		if u == t || !a.finds(t, u) || a.work <= 0 {
 			return true
@@ -454,9 +454,9 @@ func (a *adviser) needlesAt(n *needles, text string, each func([]*Term) bool) bo
 }
 
 // indexOf gives the index of the entries of a list, made once.
-func (a *adviser) indexOf(entries []*Term) *index {
+func (a *adviser) indexOf(entries []*Term) *coverIndex {
 	if len(entries) == 0 {
-		return &index{}
+		return &coverIndex{}
 	}
 	ix := a.indexes[entries[0]]
 	if ix == nil {

@@ -489,7 +489,7 @@ func TestTestCases(t *testing.T) {
 	text := func(s string) []transcript.Text { return []transcript.Text{{Field: "text", Text: s}} }
 	want := []Case{
 		{
-			Name: "refund asked for", Line: 2, Tags: []string{"refund"}, Shadow: []string{"angry"},
+			Name: "refund asked for", Line: 2, Column: 5, Tags: []string{"refund"}, Shadow: []string{"angry"},
 			Chat: &transcript.Transcript{
 				Groups: []int{0, 7}, Tagged: []string{"vip"}, Complete: true,
 				Messages: []transcript.Message{
@@ -504,7 +504,7 @@ func TestTestCases(t *testing.T) {
 			},
 		},
 		{
-			Name: "test 2", Line: 17, Tags: []string{}, Shadow: []string{},
+			Name: "test 2", Line: 17, Column: 5, Tags: []string{}, Shadow: []string{},
 			Chat: &transcript.Transcript{Groups: []int{0}, Complete: true},
 		},
 	}
@@ -518,6 +518,7 @@ func TestRun(t *testing.T) {
 	set := readRules(t, `version: 1
 rules:
   - {tag: refund, any: [refund]}
+  - {tag: refund, name: money, any: [my money]}
   - {tag: late, any: [late]}
   - {tag: angry, any: [angry], status: shadow}
 `)
@@ -526,20 +527,79 @@ rules:
   - {chat: [{customer: a refund}, {agent: so angry}], tags: [late]}
   - {chat: [{customer: a refund}, {agent: so angry}], tags: [refund], shadow: []}
   - {chat: [{customer: late}], tags: [late], shadow: [angry]}
+  - {chat: [{customer: late refund}], not_tags: [angry]}
+  - {chat: [{customer: late refund}], not_tags: [refund]}
+  - {chat: [{customer: late refund}], tags: [late], not_tags: [refund]}
+  - {chat: [{customer: My Money}], tags: [{tag: refund, rule: money}]}
+  - {chat: [{customer: my money}], tags: [{tag: refund, rule: refund}]}
+  - {chat: [{customer: late}], tags: [late, {tag: refund, rule: money}]}
+  - {chat: [{customer: "A REFUND, late!"}], tags: [{tag: refund, evidence: [REFUND]}, {tag: late, evidence: [REFUND, late, "late!"]}]}
+  - {chat: [{customer: "refund my money"}], tags: [{tag: refund, evidence: [my money]}]}
+  - "a refund": [refund]
+  - "a refund": []
+  - "late": [{tag: late, evidence: [lat]}]
 `), set)
 	if tests == nil {
 		t.Fatal(ps)
 	}
-	for i, want := range []struct{ missing, extra []string }{
-		{[]string{}, []string{}},
-		{[]string{"late"}, []string{"refund"}},
-		{[]string{}, []string{"angry (shadow)"}},
-		{[]string{"angry (shadow)"}, []string{}},
+	for i, want := range []struct{ missing, extra string }{
+		{},
+		{"late", "refund"},
+		{"", "angry (shadow)"},
+		{"angry (shadow)", ""},
+		{},
+		{"", "refund"},
+		{"", "refund, refund"},
+		{},
+		{"refund (rule refund)", "refund (rule money)"},
+		{"refund", ""},
+		{`late (evidence "REFUND"), late (evidence "late!")`, ""},
+		{},
+		{},
+		{"", "refund"},
+		{`late (evidence "lat")`, ""},
 	} {
 		missing, extra := tests.Cases[i].Run(set)
-		if !reflect.DeepEqual(missing, want.missing) || !reflect.DeepEqual(extra, want.extra) {
-			t.Errorf("case %d: missing %q, extra %q, want %q, %q", i+1, missing, extra, want.missing, want.extra)
+		if m, e := differences(missing), differences(extra); m != want.missing || e != want.extra {
+			t.Errorf("case %d: missing %s, extra %s, want %s and %s", i+1, m, e, want.missing, want.extra)
 		}
+	}
+	if name := tests.Cases[12].Name; name != "a refund" {
+		t.Errorf("a test in one line is named %q", name)
+	}
+}
+
+func differences(ds []Difference) string {
+	var texts []string
+	for _, d := range ds {
+		texts = append(texts, d.String())
+	}
+	return strings.Join(texts, ", ")
+}
+
+// Messages are edited, and come in the order of their times.
+func TestEditsAndTimes(t *testing.T) {
+	t.Parallel()
+	set := readRules(t, "version: 1\nrules: [{tag: a, any: [b]}]\n")
+	tests, ps := ParseTests("rules_test.yaml", []byte(`tests:
+  - chat:
+      - {customer: one, at: 1m}
+      - {customer: two, edited: three}
+      - {agent: four, edited: [five, six], at: 0s}
+      - {agent: seven, deleted: true}
+      - bot: eight
+    tags: []
+`), set)
+	if tests == nil {
+		t.Fatal(ps)
+	}
+	var got []string
+	for _, m := range tests.Cases[0].Chat.Messages {
+		got = append(got, fmt.Sprintf("%s %s %s", m.EventID, m.At.Sub(time.Unix(0, 0)), m.Texts[0].Text))
+	}
+	want := []string{"t_3 0s six", "t_5 2s eight", "t_1 1m0s one", "t_2 1m1s three"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("messages (-want +got):\n%s", diff)
 	}
 }
 

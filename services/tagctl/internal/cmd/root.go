@@ -46,7 +46,7 @@ type session struct {
 func Run(args []string, lookup config.Lookup, stdin io.Reader, stdout, stderr io.Writer) int {
 	s := &session{
 		lookup: lookup, stdin: stdin, stdout: bufio.NewWriter(stdout), stderr: stderr,
-		output: choice{value: "text", of: []string{"text", "json"}},
+		output: choice{value: "text", of: []string{"text", "json", github}},
 	}
 	root := s.root()
 	root.SetArgs(args)
@@ -85,15 +85,16 @@ Environment:
   tagctl decisions --since 2h                 what was decided in the last two hours?
   tagctl rules explain SJ4K2R8V0P             why has this conversation got its tags?
   source <(tagctl completion bash)            complete commands and flags in this shell`,
-		SilenceErrors: true,
-		SilenceUsage:  true,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		PersistentPreRunE: s.refuseGithub,
 	}
 	root.SetIn(s.stdin)
 	root.SetOut(s.stdout) // the completion commands remember what it is when they are made
 	root.SetErr(s.stderr)
 	flags := root.PersistentFlags()
 	flags.StringVar(&s.settingsFile, "config", "", "settings `FILE`, the names of the environment in lower case (default configs/tagctl.yaml if it is there)")
-	flags.VarP(&s.output, "output", "o", "form of the result: text or json")
+	flags.VarP(&s.output, "output", "o", "form of the result: text, json, or github (rules check and rules test)")
 	complete(root, "output", s.output.of...)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usageError(c, err) })
 	root.AddCommand(s.rules(), s.decisions(), s.version())

@@ -13,8 +13,9 @@ import (
 func (s *session) rulesCheck() *cobra.Command {
 	var strict bool
 	c := &cobra.Command{
-		Use:   "check [FILE]",
-		Short: "Tell whether a rules file is in order",
+		Annotations: annotates,
+		Use:         "check [FILE]",
+		Short:       "Tell whether a rules file is in order",
 		Long: `check reads a rules file as the tagger does and lists every fault and warning
 with its place. A file with a fault is refused as a whole: no rule of it takes
 effect. Warnings point at what is probably a mistake and leave the file usable.
@@ -24,9 +25,11 @@ missing or the usage wrong.
 
 With -o json: {"file", "ok", "problems": [{"line", "column", "severity", "message"}]},
 severity being error or warning. Columns count characters from 1. Every command
-prints this for a file that is at fault.`,
+prints this for a file that is at fault.
+With -o github: annotations for GitHub Actions, which shows them beside the lines.`,
 		Example: `  tagctl rules check
   tagctl rules check new-rules.yaml --strict
+  tagctl rules check -o github               in a workflow of GitHub Actions
   tagctl rules check -o json | jq -r '.problems[].message'`,
 		Args:              args(cobra.MaximumNArgs(1)),
 		ValidArgsFunction: completeFiles(1),
@@ -77,7 +80,11 @@ func (s *session) report(r rules.Report) error {
 		} else {
 			warnings++
 		}
-		fmt.Fprintln(s.stdout, p)
+		if s.output.value == github {
+			s.annotation(string(p.Severity), p.File, p.Line, p.Column, "", p.Message)
+		} else {
+			fmt.Fprintln(s.stdout, p)
+		}
 	}
 	var found []string
 	if faults > 0 {

@@ -22,13 +22,14 @@ type testReport struct {
 }
 
 type testResult struct {
-	Name    string   `json:"name"`
-	OK      bool     `json:"ok"`
-	Missing []string `json:"missing"` // expected and not given
-	Extra   []string `json:"extra"`   // given and not expected
+	Name    string             `json:"name"`
+	OK      bool               `json:"ok"`
+	Missing []rules.Difference `json:"missing"` // expected and not given
+	Extra   []rules.Difference `json:"extra"`   // given and not expected
 
-	place string // FILE:LINE
-	test  rules.Case
+	path   string
+	test   rules.Case
+	result rules.Result
 }
 
 // testFile is the tests of one file.
@@ -39,10 +40,18 @@ type testFile struct {
 
 func (s *session) rulesTest() *cobra.Command {
 	return &cobra.Command{
-		Use:   "test [TESTFILE...]",
-		Short: "Run the examples that stand beside the rules",
+		Annotations: annotates,
+		Use:         "test [TESTFILE...]",
+		Short:       "Run the examples that stand beside the rules",
 		Long: `test runs chats with the tags to expect against the rules. Without a TESTFILE it
 takes the one beside the rules: rules_test.yaml for rules.yaml.
+
+A test says what must come of a chat: with tags exactly these tags, with not_tags
+none of those; an entry of tags may also ask for the rule that gives the tag, and
+for words of the chat that its evidence must name. A test of one message fits in a
+line:
+
+  - "where is my parcel": [late-delivery]
 
 A failed test is shown with the tags that are missing and those that are too
 many, and why.
@@ -50,7 +59,8 @@ many, and why.
 Exit status: 0 all tests hold; 1 a test failed, or a file is at fault; 2 a file is
 missing or the usage wrong.
 
-With -o json: {"passed", "failed", "tests": [{"name", "ok", "missing": [], "extra": []}]}`,
+With -o json: {"passed", "failed", "tests": [{"name", "ok", "missing": [], "extra": []}]}.
+With -o github: annotations for GitHub Actions, at the line of each failed test.`,
 		Example: `  tagctl rules test
   tagctl rules test --rules new-rules.yaml configs/rules_test.yaml
   cat configs/rules_test.yaml
@@ -72,9 +82,12 @@ With -o json: {"passed", "failed", "tests": [{"name", "ok", "missing": [], "extr
 			for _, f := range files {
 				report.run(set, f)
 			}
-			if s.wantsJSON() {
+			switch s.output.value {
+			case "json":
 				err = s.json(report)
-			} else {
+			case github:
+				report.annotate(s, set)
+			default:
 				report.print(s, set)
 			}
 			if err == nil && report.Failed > 0 {
@@ -123,82 +136,138 @@ func (s *session) loadTests(set *rules.Set, rulesPath string, paths []string) (f
 
 func (r *testReport) run(set *rules.Set, f testFile) {
 	for _, test := range f.tests.Cases {
-		missing, extra := test.Run(set)
+		result := set.Match(test.Chat)
+		missing, extra := test.Compare(result)
 		ok := len(missing)+len(extra) == 0
 		if ok {
 			r.Passed++
 		} else {
 			r.Failed++
 		}
-		r.Tests = append(r.Tests, testResult{test.Name, ok, missing, extra, fmt.Sprintf("%s:%d", f.path, test.Line), test})
+		r.Tests = append(r.Tests, testResult{test.Name, ok, missing, extra, f.path, test, result})
 	}
 }
 
+// print shows the tests that failed: what was expected, what came, and why.
 func (r *testReport) print(s *session, set *rules.Set) {
 	for _, t := range r.Tests {
 		if t.OK {
 			continue
 		}
-		fmt.Fprintf(s.stdout, "%s: failed: %s\n", t.place, t.Name)
-		result := set.Match(t.test.Chat)
-		for _, tag := range t.Missing {
-			fmt.Fprintf(s.stdout, "  missing: %s\n", tag)
-			s.whyMissing(set, t.test.Chat, result, tag)
+		fmt.Fprintf(s.stdout, "%s:%d: failed: %s\n", t.path, t.test.Line, visibleText(t.Name))
+		fmt.Fprintln(s.stdout, wrap(2, 12, "expected: "+expected(t.test)))
+		fmt.Fprintln(s.stdout, wrap(2, 12, "got:      "+tagList(t.result.TagSet())))
+		for _, d := range t.Missing {
+			fmt.Fprintf(s.stdout, "  missing:  %s\n", visibleText(d.String()))
+			s.whyMissing(set, t, d)
 		}
-		for _, tag := range t.Extra {
-			fmt.Fprintf(s.stdout, "  extra:   %s\n", tag)
-			s.whyExtra(result, tag, finds{t.test.Chat})
+		for _, d := range t.Extra {
+			fmt.Fprintf(s.stdout, "  extra:    %s\n", visibleText(d.String()))
+			s.whyExtra(t, d)
 		}
 	}
 	fmt.Fprintf(s.stdout, "%d passed, %d failed\n", r.Passed, r.Failed)
 }
 
-// shadowMark ends the tags of shadow rules in what a test reports.
-const shadowMark = " (shadow)"
+// expected says which tags a test asks for.
+func expected(c rules.Case) string {
+	var parts []string
+	if c.Tags != nil {
+		parts = append(parts, "exactly "+tagList(c.Tags))
+	}
+	if len(c.NotTags) > 0 {
+		parts = append(parts, "none of "+tagList(c.NotTags))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func tagList(tags []string) string {
+	words := make([]string, len(tags))
+	for i, t := range tags {
+		words[i] = word(t)
+	}
+	return "[" + strings.Join(words, ", ") + "]"
+}
 
 // whyMissing prints what the rules of a missing tag came to.
-func (s *session) whyMissing(set *rules.Set, chat *transcript.Transcript, result rules.Result, tag string) {
-	name, shadow := strings.CutSuffix(tag, shadowMark)
+func (s *session) whyMissing(set *rules.Set, t testResult, d rules.Difference) {
 	for _, r := range set.Rules {
-		if r.Tag != name {
+		if r.Tag != d.Tag || d.Rule != "" && r.Name != d.Rule {
 			continue
 		}
-		ofRule := func(h rules.Hit) bool { return h.Rule == r.Name }
-		near := slices.IndexFunc(result.NearMisses, func(m rules.NearMiss) bool { return m.Rule == r.Name })
-		skipped := slices.IndexFunc(result.Skipped, func(k rules.Skip) bool { return k.Rule == r.Name })
-		why := ""
-		switch {
-		case near >= 0:
-			why = "near miss, " + missing(result.NearMisses[near])
-		case skipped >= 0:
-			why = skipReason(result.Skipped[skipped])
-		case r.Status == rules.Off:
-			why = "is off"
-		case r.Groups != nil && !slices.ContainsFunc(r.Groups, func(g int) bool { return slices.Contains(chat.Groups, g) }):
-			why = fmt.Sprintf("is for groups %v, the chat is in %v", r.Groups, chat.Groups)
-		case !shadow && slices.ContainsFunc(result.Shadow, ofRule):
-			why = "matched, but is a shadow rule"
-		case shadow && slices.ContainsFunc(result.Tags, ofRule):
-			why = "matched, but is no shadow rule"
-		case r.Fallback:
-			why = "is a fallback, and other rules matched"
-		default:
+		if d.Evidence != "" {
+			for _, h := range t.result.Tags {
+				if h.Rule == r.Name {
+					s.printHit(h, finds{t.test.Chat})
+				}
+			}
 			continue
 		}
-		s.detail(r.Name, why)
+		if why := whyNot(r, t.test.Chat, t.result, d.Shadow); why != "" {
+			s.detail(r.Name, why)
+		}
 	}
 }
 
+// whyNot says why a rule does not give its tag, or its shadow tag.
+func whyNot(r *rules.Rule, chat *transcript.Transcript, result rules.Result, shadow bool) string {
+	ofRule := func(h rules.Hit) bool { return h.Rule == r.Name }
+	near := slices.IndexFunc(result.NearMisses, func(m rules.NearMiss) bool { return m.Rule == r.Name })
+	skipped := slices.IndexFunc(result.Skipped, func(k rules.Skip) bool { return k.Rule == r.Name })
+	switch {
+	case near >= 0:
+		return "near miss, " + missing(result.NearMisses[near])
+	case skipped >= 0:
+		return skipReason(result.Skipped[skipped])
+	case r.Status == rules.Off:
+		return "is off"
+	case r.Groups != nil && !slices.ContainsFunc(r.Groups, func(g int) bool { return slices.Contains(chat.Groups, g) }):
+		return fmt.Sprintf("is for groups %v, the chat is in %v", r.Groups, chat.Groups)
+	case !shadow && slices.ContainsFunc(result.Shadow, ofRule):
+		return "matched, but is a shadow rule"
+	case shadow && slices.ContainsFunc(result.Tags, ofRule):
+		return "matched, but is no shadow rule"
+	case r.Fallback:
+		return "is a fallback, and other rules matched"
+	}
+	return ""
+}
+
 // whyExtra prints which rules gave a tag, and by which finds.
-func (s *session) whyExtra(result rules.Result, tag string, in finds) {
-	name, shadow := strings.CutSuffix(tag, shadowMark)
-	hits := result.Tags
-	if shadow {
-		hits = result.Shadow
+func (s *session) whyExtra(t testResult, d rules.Difference) {
+	hits := t.result.Tags
+	if d.Shadow {
+		hits = t.result.Shadow
 	}
 	for _, h := range hits {
-		if h.Tag == name {
-			s.printHit(h, in)
+		if h.Tag == d.Tag && (d.Rule == "" || h.Rule == d.Rule) {
+			s.printHit(h, finds{t.test.Chat})
 		}
 	}
+}
+
+// annotate prints the tests that failed for GitHub.
+func (r *testReport) annotate(s *session, set *rules.Set) {
+	for _, t := range r.Tests {
+		if t.OK {
+			continue
+		}
+		why := []string{"expected " + expected(t.test) + ", got " + tagList(t.result.TagSet())}
+		for _, d := range t.Missing {
+			line := "missing " + d.String()
+			for _, rule := range set.Rules {
+				if rule.Tag == d.Tag && d.Rule == "" {
+					if not := whyNot(rule, t.test.Chat, t.result, d.Shadow); not != "" {
+						line += "; rule " + word(rule.Name) + ": " + not
+					}
+				}
+			}
+			why = append(why, line)
+		}
+		for _, d := range t.Extra {
+			why = append(why, "extra "+d.String())
+		}
+		s.annotation("error", t.path, t.test.Line, t.test.Column, "failed: "+t.Name, strings.Join(why, "\n"))
+	}
+	fmt.Fprintf(s.stdout, "%d passed, %d failed\n", r.Passed, r.Failed)
 }

@@ -81,8 +81,9 @@ type thread struct {
 type fileExample struct {
 	File  string   `yaml:"file"`
 	From  string   `yaml:"from"`  // a file in testdata, in place of the text
-	Bytes int      `yaml:"bytes"` // the text is filled up to so many with line breaks
+	Bytes int      `yaml:"bytes"` // the text is filled up to so many with a comment
 	Says  []string `yaml:"says"`  // LINE:COLUMN: message
+	Shows string   `yaml:"shows"` // the same as people see it
 }
 
 // languageFiles are in the order of the language's sections.
@@ -425,7 +426,7 @@ func (f fileExample) try(t *testing.T, worst Severity) {
 		}
 	}
 	if n := f.Bytes - len(data); n > 0 {
-		data = append(data, bytes.Repeat([]byte("\n"), n)...)
+		data = append(data, bytes.Repeat([]byte("#"), n)...)
 	}
 	set, ps := Parse("rules.yaml", data)
 	got := []string{}
@@ -440,6 +441,11 @@ func (f fileExample) try(t *testing.T, worst Severity) {
 	}
 	if diff := cmp.Diff(append([]string{}, f.Says...), got); diff != "" {
 		t.Errorf("problems (-want +got):\n%s\nof\n%s", diff, shorten(data))
+	}
+	if f.Shows != "" {
+		if diff := cmp.Diff(f.Shows, ps.String()); diff != "" {
+			t.Errorf("output (-want +got):\n%s\nof\n%s", diff, shorten(data))
+		}
 	}
 }
 

@@ -280,7 +280,8 @@ func (r *reader) groupLists(f map[string]field, s *spec, refs *[]*spec) {
 	}
 }
 
-var placeholder = regexp.MustCompile(`%[\pL\pN_]+%`)
+// A name may be written in any script, so with marks on its letters too.
+var placeholder = regexp.MustCompile(`%[\pL\pN_][\pL\pM\pN_]*%`)
 
 // checkText checks the text of a term that is no list and no group.
 func (r *reader) checkText(s *spec, at place) bool {

@@ -8,6 +8,8 @@ FUZZTIME ?= 10s
 LIVES ?= 1000000
 # TESTFLAGS are further flags of go test, such as -run=TestLives or -count=1.
 TESTFLAGS ?=
+# BENCHFLAGS are flags of bench-rules, such as -languages=English (-help lists them).
+BENCHFLAGS ?=
 
 GO_WANTED := $(shell sed -n 's/^go //p' go.work)
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
@@ -16,7 +18,7 @@ STATICCHECK := bin/tools/staticcheck
 DEMO := docker compose -p autotag-demo -f docker-compose.yml -f deployments/compose.demo.yml --project-directory .
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-all test-compose demo up up-demo down purge logs check lint fmt tidy bench fuzz clean need-go need-docker
+.PHONY: help build test test-all test-compose demo up up-demo down purge logs check lint fmt tidy bench bench-rules fuzz clean need-go need-docker
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -60,9 +62,10 @@ test-compose: need-go need-docker ## test the containers (docker; about five min
 check: lint ## check the formatting, the code, the modules and who imports what
 	@GO='$(GO)' .ci/modules
 	@GO='$(GO)' .ci/imports
+	cd .ci/bench && GOWORK=off $(GO) vet . && GOWORK=off $(GO) test -count=1 .
 
 lint: need-go $(STATICCHECK) ## check the formatting and the code
-	@files=$$("$$($(GO) env GOROOT)/bin/gofmt" -l pkg services); test -z "$$files" || { echo "not formatted (make fmt does it):" $$files >&2; exit 1; }
+	@files=$$("$$($(GO) env GOROOT)/bin/gofmt" -l pkg services .ci/bench); test -z "$$files" || { echo "not formatted (make fmt does it):" $$files >&2; exit 1; }
 	$(GO) vet -tags compose work
 	$(STATICCHECK) -tags compose work
 
@@ -71,13 +74,16 @@ $(STATICCHECK): .ci/tools/go.mod .ci/tools/go.sum | need-go
 	@touch $@
 
 fmt: need-go ## format the code
-	@"$$($(GO) env GOROOT)/bin/gofmt" -w pkg services
+	@"$$($(GO) env GOROOT)/bin/gofmt" -w pkg services .ci/bench
 
 tidy: need-go ## bring go.mod, go.sum and go.work.sum in order
 	@GO='$(GO)' .ci/modules tidy
 
 bench: need-go ## run the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem $(TESTFLAGS) work
+
+bench-rules: need-go ## measure how fast rules find their terms, beside libraries (about five minutes)
+	@cd .ci/bench && GOWORK=off $(GO) run . $(BENCHFLAGS)
 
 fuzz: need-go ## run every fuzz test in turn, each for FUZZTIME=10s
 	@GO='$(GO)' .ci/fuzz $(FUZZTIME)

@@ -390,12 +390,12 @@ func TestReadmeTables(t *testing.T) {
 		},
 		"option | meaning": func(t *testing.T, cells []string) {
 			for _, option := range spans(t, cells[0]) {
-				inOrder(t, termRule("{word: x, "+option+"}"))
+				inOrder(t, termRule("{word: word, "+option+"}"))
 			}
 		},
 		"on a rule | meaning": func(t *testing.T, cells []string) {
 			for _, key := range spans(t, cells[0]) {
-				if words := ", any: [x]"; strings.HasPrefix(key, "fallback") {
+				if words := ", any: [word]"; strings.HasPrefix(key, "fallback") {
 					inOrder(t, "rules: [{tag: t, "+key+"}]")
 				} else {
 					inOrder(t, "rules: [{tag: t, "+key+words+"}]")
@@ -410,8 +410,8 @@ func TestReadmeTables(t *testing.T) {
 						continue
 					}
 					// Written or not, it is the same.
-					with := inOrder(t, "rules: [{tag: t, any: [x], "+key+": "+value[1]+"}]")
-					without := inOrder(t, "rules: [{tag: t, any: [x]}]")
+					with := inOrder(t, "rules: [{tag: t, any: [word], "+key+": "+value[1]+"}]")
+					without := inOrder(t, "rules: [{tag: t, any: [word]}]")
 					if diff := cmp.Diff(without.Rules, with.Rules); diff != "" {
 						t.Errorf("%s is not the default of %s (-default +%s):\n%s", value[1], key, value[1], diff)
 					}
@@ -512,8 +512,8 @@ func checkFinds(t *testing.T, cells []string) {
 
 // checkCase checks a row of a part of a test.
 func checkCase(t *testing.T, cells []string, test string) {
-	const rules = "rules: [{tag: refund, any: [a]}, {tag: vip, any: [b]}, {tag: angry, status: shadow, any: [c]}, " +
-		"{tag: late, name: parcel-late, any: [d], unless_tagged: [done]}]"
+	const rules = "rules: [{tag: refund, any: [one]}, {tag: vip, any: [two]}, {tag: angry, status: shadow, any: [three]}, " +
+		"{tag: late, name: parcel-late, any: [four], unless_tagged: [done]}]"
 	for _, part := range spans(t, cells[0]) {
 		if !strings.Contains(test, "tags:") && !strings.Contains(part, "tags:") {
 			part += ", tags: []"

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"fmt"
 	"os"
 	"regexp"
 	"slices"
@@ -116,9 +117,8 @@ func loosen(n *yaml.Node) {
 	}
 }
 
-// Nothing in the file is idle: without any one rule, condition, veto or group
-// some test fails. Single words of any lists and lists may go: they are there to
-// be changed.
+// Nothing in the file is idle: without any one rule, condition, veto, group or
+// word some test fails.
 func TestShippedRulesAreAllNeeded(t *testing.T) {
 	t.Parallel()
 	_, tests := shipped(t)
@@ -141,14 +141,18 @@ func TestShippedRulesAreAllNeeded(t *testing.T) {
 		t.Errorf("rules.yaml:%d:%d: no test fails without this %s", n.Line, n.Column, what)
 	}
 	// The tree is read anew for each edit, and a path leads to the same place.
-	var walk func(n *yaml.Node, path []int, in string)
-	walk = func(n *yaml.Node, path []int, in string) {
+	var walk func(n *yaml.Node, path []int, in string, off bool)
+	walk = func(n *yaml.Node, path []int, in string, off bool) {
 		for i, c := range n.Content {
 			path := append(slices.Clone(path), i)
+			if in == "rules" && n.Kind == yaml.SequenceNode {
+				status := child(c, "status")
+				off = status != nil && status.Value == string(Off)
+			}
 			switch {
 			case n.Kind == yaml.MappingNode && i%2 == 0 && slices.Contains(conditions, c.Value):
 				check(c, c.Value, edited(t, "rules.yaml", func(root *yaml.Node) { drop(at(root, path[:len(path)-1]), c.Value) }))
-			case n.Kind == yaml.SequenceNode && removable(in, c):
+			case n.Kind == yaml.SequenceNode && !off: // a rule that is off gives nothing: of it, its status is needed
 				check(c, "entry of "+in, edited(t, "rules.yaml", func(root *yaml.Node) {
 					parent := at(root, path[:len(path)-1])
 					parent.Content = slices.Delete(parent.Content, i, i+1)
@@ -158,11 +162,11 @@ func TestShippedRulesAreAllNeeded(t *testing.T) {
 			if n.Kind == yaml.MappingNode && i%2 == 1 {
 				key = n.Content[i-1].Value
 			}
-			walk(c, path, key)
+			walk(c, path, key, off)
 		}
 	}
-	walk(tree(t, "rules.yaml"), nil, "")
-	if edits < 80 {
+	walk(tree(t, "rules.yaml"), nil, "", false)
+	if edits < 250 {
 		t.Errorf("only %d edits left a valid file", edits)
 	}
 }
@@ -305,106 +309,221 @@ func drop(n *yaml.Node, key string) {
 	}
 }
 
-// removable says whether an entry of rules, any, all or none must be missed by a
-// test when it is gone. A rule that is off gives nothing: of it, its status is.
-func removable(in string, entry *yaml.Node) bool {
-	switch in {
-	case "rules":
-		status := child(entry, "status")
-		return status == nil || status.Value != string(Off)
-	case "all", "none":
-		return true
-	case "any": // what is more than a word of its own
-		return slices.ContainsFunc(slices.Concat(groupKeys, []string{"list", "regex"}), func(key string) bool { return child(entry, key) != nil })
-	}
-	return false
-}
-
 var (
-	fence    = regexp.MustCompile("(?ms)^```(\\w+)\n(.*?)^```$")
-	tableRow = regexp.MustCompile("(?m)^\\| (`.*) \\|(.*)\\|(.*)\\|$")
-	codeSpan = regexp.MustCompile("`([^`]+)`")
+	fence       = regexp.MustCompile("(?ms)^```(\\w*)\n(.*?)^```$")
+	readmeTable = regexp.MustCompile("(?m)^(\\|.*\\|)\n\\|[- |]+\\|\n((?:\\|.*\\|\n)+)")
+	codeSpan    = regexp.MustCompile("`([^`]+)`( \\(Markdown\\))?")
 )
 
 // The blocks of the page for people who write rules, and of the project's own,
-// say the truth: rules are in order, or have the problems of the text that
-// follows them; tests hold for the rules before them.
+// say the truth: rules are in order, tests hold for the rules before them. What
+// is wrong with a file is shown by a command, and tagctl's tests run those.
 func TestReadmeBlocks(t *testing.T) {
 	t.Parallel()
-	for name, atLeast := range map[string]int{"README.md": 10, "../README.md": 2} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			readmeBlocks(t, name, atLeast)
-		})
-	}
+	t.Run("configs", func(t *testing.T) {
+		t.Parallel()
+		page := string(readConfig(t, "README.md"))
+		blocks := fence.FindAllStringSubmatch(page, -1)
+		if fences := strings.Count("\n"+page, "\n```"); len(blocks) < 40 || fences != 2*len(blocks) {
+			t.Fatalf("%d blocks of %d fences", len(blocks), fences)
+		}
+		readmeBlocks(t, blocks)
+	})
+	t.Run("project", func(t *testing.T) {
+		t.Parallel()
+		blocks := fence.FindAllStringSubmatch(string(readConfig(t, "../README.md")), -1)
+		// The others are for the tests of the whole.
+		blocks = slices.DeleteFunc(blocks, func(block []string) bool { return block[1] != "yaml" })
+		if len(blocks) < 2 {
+			t.Fatalf("%d blocks", len(blocks))
+		}
+		readmeBlocks(t, blocks)
+	})
 }
 
-func readmeBlocks(t *testing.T, name string, atLeast int) {
-	blocks := fence.FindAllStringSubmatch(string(readConfig(t, name)), -1)
-	blocks = slices.DeleteFunc(blocks, func(block []string) bool {
-		return block[1] == "sh" || block[1] == "mermaid"
-	})
-	if len(blocks) < atLeast {
-		t.Fatalf("%d blocks", len(blocks))
-	}
+func readmeBlocks(t *testing.T, blocks [][]string) {
 	var set *Set
 	for i, block := range blocks {
 		language, text := block[1], block[2]
+		isRules := strings.HasPrefix(text, "version:") || strings.Contains(text, "\nversion:")
 		switch {
-		case language == "text": // belongs to the block before it
-		case strings.HasPrefix(text, "version:"):
-			want := ""
-			if i+1 < len(blocks) && blocks[i+1][1] == "text" {
-				want = blocks[i+1][2]
-			}
+		case language == "console" && set == nil && i == 0:
+			t.Errorf("no rules before\n%s", text)
+		case language == "console":
+		case language == "yaml" && isRules:
 			var ps Problems
 			set, ps = Parse("rules.yaml", []byte(text))
-			if diff := cmp.Diff(want, ps.String()); diff != "" {
-				t.Errorf("problems of\n%s\ndiffer (-want +got):\n%s", text, diff)
+			next := slices.IndexFunc(blocks[i+1:], func(b []string) bool { return !strings.HasPrefix(b[2], "tests:") })
+			shown := next >= 0 && strings.HasPrefix(blocks[i+1+next][2], "$ tagctl rules check")
+			if !shown && len(ps) > 0 {
+				t.Errorf("problems of\n%s\n%s", text, ps)
 			}
-		case strings.HasPrefix(text, "tests:") && set != nil:
+			if shown && len(ps) == 0 {
+				t.Errorf("no problems to show in\n%s", text)
+			}
+		case language == "yaml" && strings.HasPrefix(text, "tests:") && set != nil:
 			runTests(t, set, []byte(text))
 		default:
-			t.Errorf("neither rules nor tests for the rules before it:\n%s", text)
+			t.Errorf("neither rules, nor tests of rules before it, nor a command:\n%s", text)
 		}
 	}
 }
 
-// So do its tables of what a text finds.
+// Each table of the page is checked, by what its head says it is.
 func TestReadmeTables(t *testing.T) {
 	t.Parallel()
-	_, section, ok := strings.Cut(string(readConfig(t, "README.md")), "\n## What a text finds\n")
-	if !ok {
-		t.Fatal("no section of tables")
+	page := string(readConfig(t, "README.md"))
+	lines := 0
+	keys := map[string]bool{}
+	checks := map[string]func(t *testing.T, cells []string){
+		"in a rule | finds | does not find | why": checkFinds,
+		// tagctl's tests look for each command among those they run.
+		"command | tells you": func(t *testing.T, cells []string) {
+			if !strings.HasPrefix(cells[0], "`tagctl ") {
+				t.Error("no command")
+			}
+		},
+		"entry | finds": func(t *testing.T, cells []string) {
+			for _, entry := range spans(t, cells[0]) {
+				inOrder(t, termRule(entry))
+			}
+		},
+		"option | meaning": func(t *testing.T, cells []string) {
+			for _, option := range spans(t, cells[0]) {
+				inOrder(t, termRule("{word: word, "+option+"}"))
+			}
+		},
+		"on a rule | meaning": func(t *testing.T, cells []string) {
+			for _, key := range spans(t, cells[0]) {
+				if words := ", any: [word]"; strings.HasPrefix(key, "fallback") {
+					inOrder(t, "rules: [{tag: t, "+key+"}]")
+				} else {
+					inOrder(t, "rules: [{tag: t, "+key+words+"}]")
+				}
+			}
+		},
+		"key | meaning | default": func(t *testing.T, cells []string) {
+			for _, key := range spans(t, cells[0]) {
+				keys[key] = true
+				for _, value := range codeSpan.FindAllStringSubmatch(cells[2], -1) {
+					if key == "tag" || key == "name" {
+						continue
+					}
+					// Written or not, it is the same.
+					with := inOrder(t, "rules: [{tag: t, any: [word], "+key+": "+value[1]+"}]")
+					without := inOrder(t, "rules: [{tag: t, any: [word]}]")
+					if diff := cmp.Diff(without.Rules, with.Rules); diff != "" {
+						t.Errorf("%s is not the default of %s (-default +%s):\n%s", value[1], key, value[1], diff)
+					}
+				}
+			}
+		},
+		"on | for example | what is counted": func(t *testing.T, cells []string) {
+			for _, body := range spans(t, cells[1]) {
+				inOrder(t, "rules: [{tag: t, "+strings.Trim(body, "{}")+"}]")
+			}
+		},
+		"in a test | meaning":    func(t *testing.T, cells []string) { checkCase(t, cells, "chat: [], %s") },
+		"as a message | meaning": func(t *testing.T, cells []string) { checkCase(t, cells, "chat: [%s], not_tags: [vip]") },
 	}
-	section, _, _ = strings.Cut(section, "\n## ")
-	rows := tableRow.FindAllStringSubmatch(section, -1)
-	if tables := strings.Count(section, "\n| in a rule | finds | does not find |\n"); tables < 10 || len(rows) < 4*tables/2 {
-		t.Fatalf("%d tables, %d rows", tables, len(rows))
-	}
-	if lines := strings.Count(section, "\n| `"); lines != len(rows) {
-		t.Fatalf("%d of %d rows are read", len(rows), lines)
-	}
-	for _, row := range rows {
-		term := codeSpan.FindStringSubmatch(row[1])[1]
-		set, ps := Parse("rules.yaml", []byte("version: 1\n"+termRule(term)))
-		if len(ps) > 0 {
-			t.Errorf("%s: %s", term, ps)
+	for _, m := range readmeTable.FindAllStringSubmatch(page, -1) {
+		head := strings.Trim(m[1], "| ")
+		check := checks[head]
+		if check == nil {
+			t.Errorf("nothing checks the table with the head %s", head)
 			continue
 		}
-		finds := codeSpan.FindAllStringSubmatch(row[2], -1)
-		if len(finds) == 0 {
-			t.Errorf("%s finds nothing", term)
-		}
-		for _, text := range finds {
-			if len(set.Match(chat("c: "+text[1])).Tags) == 0 {
-				t.Errorf("%s is not found in %q", term, text[1])
+		lines += 2
+		for row := range strings.Lines(m[2]) {
+			lines++
+			cells := strings.Split(strings.Trim(row, "|\n"), "|")
+			if len(cells) != strings.Count(head, "|")+1 {
+				t.Errorf("%d cells in %s", len(cells), row)
+				continue
 			}
-		}
-		for _, text := range codeSpan.FindAllStringSubmatch(row[3], -1) {
-			if len(set.Match(chat("c: "+text[1])).Tags) != 0 {
-				t.Errorf("%s is found in %q", term, text[1])
+			for i := range cells {
+				cells[i] = strings.TrimSpace(cells[i])
 			}
+			t.Run(cells[0], func(t *testing.T) { check(t, cells) })
+		}
+	}
+	if all := strings.Count(page, "\n|"); lines != all {
+		t.Errorf("%d of %d lines of tables are read", lines, all)
+	}
+	for _, key := range ruleKeys {
+		if !keys[key] {
+			t.Errorf("no table says what %s means", key)
+		}
+		delete(keys, key)
+	}
+	for key := range keys {
+		t.Errorf("rules have no key %s", key)
+	}
+}
+
+// spans gives what stands in backticks.
+func spans(t *testing.T, cell string) (texts []string) {
+	t.Helper()
+	for _, m := range codeSpan.FindAllStringSubmatch(cell, -1) {
+		texts = append(texts, m[1])
+	}
+	if len(texts) == 0 {
+		t.Errorf("nothing to check in %q", cell)
+	}
+	return texts
+}
+
+// inOrder reads rules about which there must be nothing to say.
+func inOrder(t *testing.T, rules string) *Set {
+	t.Helper()
+	file := "version: 1\n"
+	if strings.Contains(rules, "{list: carriers") {
+		file += "lists: {carriers: [dhl, ups]}\n"
+	}
+	set, ps := Parse("rules.yaml", []byte(file+rules))
+	if len(ps) > 0 {
+		t.Fatalf("%s: %s", rules, ps)
+	}
+	return set
+}
+
+// checkFinds checks a row of a text, what it finds, what not, and why.
+func checkFinds(t *testing.T, cells []string) {
+	term := spans(t, cells[0])[0]
+	set := inOrder(t, termRule(term))
+	if cells[3] == "" {
+		t.Error("the row does not say why")
+	}
+	for _, m := range codeSpan.FindAllStringSubmatch(cells[1]+" "+cells[2], -1) {
+		c := chat("c: " + m[1])
+		c.Messages[0].Texts[0].Markdown = m[2] != ""
+		want := strings.Contains(cells[1], m[0])
+		if want == strings.Contains(cells[2], m[0]) {
+			t.Errorf("%s is on both sides", m[0])
+		}
+		if found := len(set.Match(c).Tags) > 0; found != want {
+			t.Errorf("%s in %s: found is %t", term, m[0], found)
+		}
+	}
+	if !strings.Contains(cells[1], "`") {
+		t.Errorf("%s finds nothing", term)
+	}
+}
+
+// checkCase checks a row of a part of a test.
+func checkCase(t *testing.T, cells []string, test string) {
+	const rules = "rules: [{tag: refund, any: [one]}, {tag: vip, any: [two]}, {tag: angry, status: shadow, any: [three]}, " +
+		"{tag: late, name: parcel-late, any: [four], unless_tagged: [done]}]"
+	for _, part := range spans(t, cells[0]) {
+		if !strings.Contains(test, "tags:") && !strings.Contains(part, "tags:") {
+			part += ", tags: []"
+		}
+		file := "tests:\n  - {" + fmt.Sprintf(test, part) + "}\n"
+		if _, ps := ParseTests("rules_test.yaml", []byte(file), inOrder(t, rules)); len(ps) > 0 {
+			t.Errorf("%s\n%s", file, ps)
+		}
+		if len(cells) < 2 || cells[1] == "" {
+			t.Error("no meaning")
 		}
 	}
 }

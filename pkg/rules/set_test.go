@@ -504,7 +504,7 @@ func TestTestCases(t *testing.T) {
 			},
 		},
 		{
-			Name: "test 2", Line: 17, Column: 5, Tags: []string{}, Shadow: []string{},
+			Name: "test 2", Line: 17, Column: 6, Tags: []string{}, Shadow: []string{},
 			Chat: &transcript.Transcript{Groups: []int{0}, Complete: true},
 		},
 	}

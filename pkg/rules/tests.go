@@ -67,10 +67,10 @@ func (c Case) Run(set *Set) (missing, extra []Difference) { return c.Compare(set
 func (c Case) Compare(r Result) (missing, extra []Difference) {
 	missing, extra = []Difference{}, []Difference{}
 	compare := func(want, got []string, shadow bool) {
-		for _, tag := range without(want, got) {
+		for _, tag := range onlyIn(want, got) {
 			missing = append(missing, Difference{Tag: tag, Shadow: shadow})
 		}
-		for _, tag := range without(got, want) {
+		for _, tag := range onlyIn(got, want) {
 			extra = append(extra, Difference{Tag: tag, Shadow: shadow})
 		}
 	}
@@ -119,7 +119,7 @@ func (w Want) compare(r Result, chat *transcript.Transcript) (missing, extra []D
 		for _, e := range h.Evidence {
 			found = append(found, wording(chat, e))
 		}
-		if lacks := without(w.Evidence, found); i == 0 || len(lacks) < len(least) {
+		if lacks := onlyIn(w.Evidence, found); i == 0 || len(lacks) < len(least) {
 			least = lacks
 		}
 	}
@@ -141,8 +141,8 @@ func wording(chat *transcript.Transcript, e Evidence) string {
 	return ""
 }
 
-// without gives what is only in all.
-func without(all, some []string) (left []string) {
+// onlyIn gives what is in all and not in some.
+func onlyIn(all, some []string) (left []string) {
 	for _, s := range all {
 		if !slices.Contains(some, s) {
 			left = append(left, s)

@@ -52,10 +52,10 @@ func lettersOf(b []byte, units []unit) []byte {
 	return b
 }
 
-// letters appends the keys of the letters in the stream.
-func (s *stream) letters(b []byte) []byte {
+// appendLetters appends the keys of the letters in the stream.
+func (s *stream) appendLetters(b []byte) []byte {
 	for i, c := range s.classes[:s.n] {
-		if c&isLetter != 0 {
+		if class(c)&isLetter != 0 {
 			b = append(b, s.keys[i])
 		}
 	}
@@ -73,7 +73,7 @@ func (s *match) findCanned(x *cannedIndex, options int, v *view) {
 		s.plainStream.fold(charsText(chars), chars, stream.table, stream.ascii)
 		stream = &s.plainStream
 	}
-	s.letters = stream.letters(s.letters[:0])
+	s.letters = stream.appendLetters(s.letters[:0])
 	for _, at := range x.whole[string(s.letters)] {
 		s.tryCanned(&x.items[at], options, v)
 	}

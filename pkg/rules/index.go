@@ -289,11 +289,12 @@ func (t *table) mayHave(hash uint64) bool {
 type lengths struct {
 	short []uint32 // of those below four bytes, by the first two
 	long  []uint32 // of the others, by the first four
+	shift uint8    // of the product of these bytes, to their place
 }
 
 func newLengths(n int) lengths {
 	size := max(64, 1<<bits.Len(uint(4*n-1)))
-	return lengths{make([]uint32, size), make([]uint32, size)}
+	return lengths{make([]uint32, size), make([]uint32, size), uint8(32 - bits.TrailingZeros(uint(size)))}
 }
 
 func (l *lengths) add(prefix string) {
@@ -308,12 +309,15 @@ func (l *lengths) add(prefix string) {
 }
 
 func (l *lengths) shortAt(first uint64) uint32 {
-	return uint32(mix(first&lowBytes[2])) & uint32(len(l.short)-1)
+	return (uint32(first) & 0xFFFF * oddNumber) >> (l.shift & 31)
 }
 
 func (l *lengths) longAt(first uint64) uint32 {
-	return uint32(mix(first&lowBytes[4])) & uint32(len(l.long)-1)
+	return (uint32(first) * oddNumber) >> (l.shift & 31)
 }
+
+// oddNumber spreads bytes over the high bits of a product.
+const oddNumber = 0x9E3779B1
 
 // of gives the lengths, up to n, of the prefixes with which a word of n bytes may
 // begin.

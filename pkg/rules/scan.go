@@ -50,17 +50,27 @@ func (s *match) scanText(text *transcript.Text) {
 func (s *match) scan(x *index) {
 	s.current = &s.stream
 	keys := s.stream.keys[:s.stream.n+padding]
-	if !x.words.empty() {
+	hasWords, hasPrefixes := !x.words.empty(), !x.prefixes.empty()
+	if hasWords || hasPrefixes {
 		for _, w := range s.stream.words {
 			n := int(w.end - w.start)
-			if h := hashKey(keys[w.start:], n); x.words.mayHave(h) {
-				s.lookUp(x, &x.words, h, int(w.start))
+			first := binary.LittleEndian.Uint64(keys[w.start:])
+			if hasWords {
+				var h uint64
+				if n <= 8 {
+					h = mix(uint64(n) ^ first&lowBytes[n]) // as hashKey does it
+				} else {
+					h = hashKey(keys[w.start:], n)
+				}
+				if x.words.mayHave(h) {
+					s.lookUp(x, &x.words, h, int(w.start))
+				}
 			}
-		}
-	}
-	if !x.prefixes.empty() {
-		for _, w := range s.stream.words {
-			s.scanPrefixes(x, keys, int(w.start), int(w.end-w.start))
+			if hasPrefixes {
+				if found := x.lengths.of(first, n); found != 0 {
+					s.lookUpPrefixes(x, keys[w.start:], int(w.start), found)
+				}
+			}
 		}
 	}
 	if !x.unspaced.empty() || !x.signs.empty() || !x.anywhere.empty() {
@@ -68,9 +78,10 @@ func (s *match) scan(x *index) {
 	}
 }
 
-func (s *match) scanPrefixes(x *index, keys []byte, start, n int) {
-	first, second := binary.LittleEndian.Uint64(keys[start:]), binary.LittleEndian.Uint64(keys[start+8:])
-	for found := x.lengths.of(first, n); found != 0; found &= found - 1 {
+// lookUpPrefixes looks up the prefixes of some lengths, as bits, of a word.
+func (s *match) lookUpPrefixes(x *index, word []byte, start int, lengths uint32) {
+	first, second := binary.LittleEndian.Uint64(word), binary.LittleEndian.Uint64(word[8:])
+	for found := lengths; found != 0; found &= found - 1 {
 		n := bits.TrailingZeros32(found)
 		// As hashKey does it.
 		var h uint64
@@ -86,7 +97,8 @@ func (s *match) scanPrefixes(x *index, keys []byte, start, n int) {
 }
 
 func (s *match) scanGrams(x *index, keys []byte) {
-	for i, c := range s.stream.classes[:s.stream.n] {
+	for i, bits := range s.stream.classes[:s.stream.n] {
+		c := class(bits)
 		if c&startsUnit == 0 {
 			continue
 		}
@@ -145,7 +157,7 @@ func (s *match) try(st stage, start, i int) {
 		if len(e.open) == 0 && e.then == nil || cut && !e.openExt {
 			continue
 		}
-		for cut && end < len(keys) && s.current.classes[end]&startsUnit == 0 {
+		for cut && end < len(keys) && s.current.class(end)&startsUnit == 0 {
 			end++
 		}
 		if e.then != nil {
@@ -172,8 +184,8 @@ func (s *match) wordEndsAt(i int) bool {
 	if i == s.current.n {
 		return true
 	}
-	c := s.current.classes
-	return c[i]&startsUnit != 0 && c[i-1].endsWord(c[i])
+	c := s.current.class(i)
+	return c&startsUnit != 0 && s.current.class(i-1).endsWord(c)
 }
 
 // wordsEnd gives the first byte from i on that is in no word. It remembers the
@@ -183,7 +195,7 @@ func (s *match) wordsEnd(i int) int {
 		return s.wordsTo
 	}
 	s.wordsFrom = i
-	for i < s.current.n && s.current.classes[i]&isWord != 0 {
+	for i < s.current.n && s.current.class(i)&isWord != 0 {
 		i++
 	}
 	s.wordsTo = i

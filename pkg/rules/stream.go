@@ -1,6 +1,9 @@
 package rules
 
 import (
+	"cmp"
+	"encoding/binary"
+	"math/bits"
 	"slices"
 	"unicode/utf8"
 
@@ -12,15 +15,16 @@ import (
 // searching: the keys of all units in a row, each with its class and its place,
 // and the words. It is used again for text after text.
 //
-// keys, classes and places have an entry for each byte of the keys.
+// keys and classes have an entry for each byte of the keys.
 type stream struct {
 	keys    []byte
-	classes []class
-	places  []place32
+	classes []uint8  // each a class
 	n       int      // bytes in use
+	places  []placed // sorted
 	words   []extent // where literals that begin with a letter or digit can begin
 
 	table *runeTable
+	lower uint64 // what folds the case of eight letters of ASCII
 	ascii *[utf8.RuneSelf]asciiFold
 	chars []char // the code points of the text, where they are not those of the field
 	next  int    // code points read
@@ -29,12 +33,19 @@ type stream struct {
 	word int // where the letters and digits began that the keys end with, or -1
 	gap  int // where the blanks and dashes began that the keys end with, or -1
 
+	gapUnits []gapUnit
+
 	hard     hardRun
 	hardRuns int // how often code points were folded by their neighbours
 }
 
-// A place32 is a unit's place as code points of the text.
-type place32 struct{ start, end uint32 }
+// A placed says where units stand in the text. One code point after the other
+// mostly has a key of one byte, so that one of these serves for many.
+type placed struct {
+	at         int32 // the byte of the keys that this is true of, and of what follows
+	start, end int32 // code points of the text
+	row        bool  // each byte is the code point after that of the byte before
+}
 
 // An extent is a part of the keys: the bytes [start, end).
 type extent struct{ start, end int32 }
@@ -60,10 +71,13 @@ func newASCII(o options) *[utf8.RuneSelf]asciiFold {
 
 // fold folds a text. Its code points are those of the field, or chars.
 func (s *stream) fold(text string, chars []char, table *runeTable, ascii *[utf8.RuneSelf]asciiFold) {
-	s.n, s.words = 0, s.words[:0]
+	s.n, s.words, s.places = 0, s.words[:0], s.places[:0]
 	s.table, s.ascii, s.chars = table, ascii, chars
 	s.next, s.left, s.word, s.gap = 0, len(text), -1, -1
-	s.hardRuns = 0
+	s.hardRuns, s.lower = 0, 0
+	if !table.options.caseExact {
+		s.lower = eachByte * 0x20
+	}
 	s.grow(0)
 	for i := 0; i < len(text); {
 		stop := plainASCII(text, i)
@@ -84,10 +98,22 @@ func (s *stream) fold(text string, chars []char, table *runeTable, ascii *[utf8.
 	clear(s.keys[s.n : s.n+padding])
 }
 
+const (
+	eachByte = 0x0101010101010101
+	highBits = 0x80 * eachByte
+)
+
+// eight reads eight bytes of a text at once.
+func eight(s string) uint64 {
+	_ = s[7]
+	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+}
+
 // plainASCII gives the end of the ASCII that begins at byte i of the text.
 func plainASCII(text string, i int) int {
 	for ; i+8 <= len(text); i += 8 {
-		if (text[i]|text[i+1]|text[i+2]|text[i+3]|text[i+4]|text[i+5]|text[i+6]|text[i+7])&0x80 != 0 {
+		if eight(text[i:])&highBits != 0 {
 			break
 		}
 	}
@@ -97,53 +123,105 @@ func plainASCII(text string, i int) int {
 	return i
 }
 
+// letters says with how many letters of ASCII eight bytes of ASCII begin.
+func letters(x uint64) int {
+	x |= eachByte * 0x20
+	fromA := x + eachByte*(0x80-'a')
+	afterZ := x + eachByte*(0x7F-'z')
+	return bits.TrailingZeros64(^(fromA&^afterZ)&highBits) / 8
+}
+
+const letterClass = isLetter | isSpaced | isWord | startsUnit
+
 // foldASCII folds code points of ASCII that nothing else follows. There is room
 // for them.
 func (s *stream) foldASCII(text string) {
-	ascii, n, at := s.ascii, s.n, uint32(s.next)
-	keys, classes, places := s.keys, s.classes[:len(s.keys)], s.places[:len(s.keys)]
+	ascii, n := s.ascii, s.n
+	keys, classes := s.keys, s.classes[:len(s.keys)]
+	next := s.next - n // the code point of a byte of the keys, less the byte
+	s.inRow(next)
 	s.next += len(text)
 	for i := 0; i < len(text); {
 		f := ascii[text[i]&0x7F]
-		switch {
-		case f.class&isSpaced != 0:
+		if f.class&isSpaced != 0 {
 			if s.gap >= 0 {
 				s.n = n
 				s.closeGap(f.class)
+				next += n - s.n
 				n = s.n
+				s.inRow(next)
 			}
 			if s.word < 0 {
 				s.word = n
 			}
 			for {
-				keys[n], classes[n], places[n] = f.key, f.class, place32{at, at + 1}
-				n, at, i = n+1, at+1, i+1
+				if i+8 <= len(text) {
+					// Most words are done in one step. What is written
+					// after the letters is written again.
+					x := eight(text[i:])
+					binary.LittleEndian.PutUint64(keys[n:], x|s.lower)
+					binary.LittleEndian.PutUint64(classes[n:], eachByte*uint64(letterClass))
+					size := letters(x)
+					n, i = n+size, i+size
+					if size == 8 {
+						continue
+					}
+				}
 				if i == len(text) {
-					break
+					s.n = n
+					return
 				}
 				if f = ascii[text[i]&0x7F]; f.class&isSpaced == 0 {
 					break
 				}
+				keys[n], classes[n] = f.key, uint8(f.class)
+				n, i = n+1, i+1
+				if i == len(text) {
+					s.n = n
+					return
+				}
 			}
-			continue
-		case f.class&isAnyGap != 0:
-			if s.word >= 0 {
-				s.n = n
-				s.closeWord()
-			}
-			if s.gap < 0 {
-				s.gap = n
-			}
-		default:
 			s.n = n
 			s.closeWord()
-			s.closeGap(f.class)
-			n = s.n
+			if f.key == ' ' && i+1 < len(text) && ascii[text[i+1]&0x7F].class&isSpaced != 0 {
+				// Most words are followed by a blank and a word.
+				keys[n], classes[n] = ' ', uint8(f.class)
+				n, i = n+1, i+1
+				continue
+			}
+		} else if s.word >= 0 {
+			s.n = n
+			s.closeWord()
 		}
-		keys[n], classes[n], places[n] = f.key, f.class, place32{at, at + 1}
-		n, at, i = n+1, at+1, i+1
+		if f.class&isAnyGap == 0 {
+			if s.gap >= 0 {
+				s.n = n
+				s.closeGap(f.class)
+				next += n - s.n
+				n = s.n
+				s.inRow(next)
+			}
+		} else if s.gap < 0 {
+			s.gap = n
+		}
+		keys[n], classes[n] = f.key, uint8(f.class)
+		n, i = n+1, i+1
 	}
 	s.n = n
+}
+
+// inRow says that from here on, a byte of the keys is the code point as much
+// after it in number as next says.
+func (s *stream) inRow(next int) {
+	if k := len(s.places); k > 0 && s.places[k-1].row && s.places[k-1].start-s.places[k-1].at == int32(next) {
+		return
+	}
+	s.places = append(s.places, placed{at: int32(s.n), start: int32(s.n + next), row: true})
+}
+
+// at says where the unit stands whose key begins here.
+func (s *stream) at(start, end int) {
+	s.places = append(s.places, placed{at: int32(s.n), start: int32(start), end: int32(end)})
 }
 
 // foldRunes folds the code points from byte i of the text on, up to where ASCII
@@ -177,30 +255,38 @@ func (s *stream) foldRunes(text string, i int) int {
 
 // simple appends the units of a simple code point.
 func (s *stream) simple(f *runeFold) {
-	at := place32{uint32(s.next), uint32(s.next + 1)}
+	at := s.next
 	s.next++
 	if f.form == singleUnit {
 		s.open(f.class, int(f.size))
+		if f.size == 1 {
+			s.inRow(at - s.n)
+		} else {
+			s.at(at, at+1)
+		}
+		c := uint8(f.class | startsUnit)
 		for _, b := range f.key[:f.size] {
-			s.keys[s.n], s.classes[s.n], s.places[s.n] = b, f.class, at
+			s.keys[s.n], s.classes[s.n] = b, c
+			c = uint8(f.class)
 			s.n++
 		}
-		s.classes[s.n-int(f.size)] |= startsUnit
 		return
 	}
 	for _, u := range f.more.units {
-		s.unit(u.class, u.key, at)
+		s.unit(u.class, u.key, at, at+1)
 	}
 }
 
 // unit appends a unit.
-func (s *stream) unit(c class, key string, at place32) {
+func (s *stream) unit(c class, key string, start, end int) {
 	s.open(c, len(key))
+	s.at(start, end)
+	copy(s.keys[s.n:], key)
 	for i := range len(key) {
-		s.keys[s.n], s.classes[s.n], s.places[s.n] = key[i], c, at
-		s.n++
+		s.classes[s.n+i] = uint8(c)
 	}
-	s.classes[s.n-len(key)] |= startsUnit
+	s.classes[s.n] |= uint8(startsUnit)
+	s.n += len(key)
 }
 
 // open ends what a unit of the class c ends, begins what it begins and makes
@@ -234,7 +320,6 @@ func (s *stream) grow(size int) {
 	need += need / 2
 	s.keys = slices.Grow(s.keys[:s.n], need-s.n)[:need]
 	s.classes = slices.Grow(s.classes[:s.n], need-s.n)[:need]
-	s.places = slices.Grow(s.places[:s.n], need-s.n)[:need]
 }
 
 // closeWord ends the letters and digits that the keys end with. As joinWords
@@ -246,9 +331,11 @@ func (s *stream) closeWord() {
 		return
 	}
 	s.word = -1
-	if start >= 2 && s.joined(start) {
-		s.classes[start-1] |= isWord
-		return
+	if start >= 2 {
+		if before := s.keys[start-1]; (before == '.' || before == ',' || before == '\'') && s.joined(start) {
+			s.classes[start-1] |= uint8(isWord)
+			return
+		}
 	}
 	s.words = append(s.words, extent{int32(start), int32(s.n)})
 }
@@ -256,21 +343,21 @@ func (s *stream) closeWord() {
 // joined says whether the sign before the letters and digits that begin at i and
 // that the keys end with is part of a word.
 func (s *stream) joined(i int) bool {
-	if s.classes[i-1]&startsUnit == 0 {
-		return false
-	}
 	switch s.keys[i-1] {
 	case '.', ',':
-		return s.classes[i-2]&isDigit != 0 && s.classes[i]&isDigit != 0
+		return s.class(i-1)&startsUnit != 0 && s.class(i-2)&isDigit != 0 && s.class(i)&isDigit != 0
 	case '\'':
 		// What follows a t is no letter or digit of a spaced script, so the
 		// word ends.
-		return s.n == i+1 && s.keys[i]|0x20 == 't' &&
-			s.keys[i-2]|0x20 == 'n' && s.classes[i-2]&startsUnit != 0 &&
-			i >= 3 && s.classes[i-3]&isLetter != 0
+		return s.class(i-1)&startsUnit != 0 && s.n == i+1 && s.keys[i]|0x20 == 't' &&
+			s.keys[i-2]|0x20 == 'n' && s.class(i-2)&startsUnit != 0 &&
+			i >= 3 && s.class(i-3)&isLetter != 0
 	}
 	return false
 }
+
+// class gives the class at byte i of the keys.
+func (s *stream) class(i int) class { return class(s.classes[i]) }
 
 // closeGap makes of the blanks and dashes that the keys end with what
 // collapseRuns makes of them before a unit of the class next.
@@ -280,25 +367,40 @@ func (s *stream) closeGap(next class) {
 		return
 	}
 	s.gap = -1
-	if s.n == start+1 && s.classes[start]&isBlankRun != 0 {
+	if s.n == start+1 && s.class(start)&isBlankRun != 0 {
 		return
 	}
-	if start > 0 && s.classes[start-1]&isWord != 0 && next&isWord != 0 {
-		s.keys[start], s.classes[start] = ' ', isBlankRun|startsUnit
-		s.places[start].end = s.places[s.n-1].end
-		s.n = start + 1
-		return
-	}
-	n := start
+	// Each of these units is one byte.
+	size := s.n - start
+	units := s.gapUnits[:0]
 	for i := start; i < s.n; i++ {
-		if n > start && s.classes[i]&isBlankRun != 0 && s.classes[n-1]&isBlankRun != 0 {
-			s.places[n-1].end = s.places[i].end
-			continue
-		}
-		s.keys[n], s.classes[n], s.places[n] = s.keys[i], s.classes[i], s.places[i]
-		n++
+		from, to := s.textPlace(i, i+1)
+		units = append(units, gapUnit{s.keys[i], s.classes[i], from, to})
 	}
-	s.n = n
+	s.gapUnits = units
+	s.n = start
+	for k := len(s.places); k > 0 && int(s.places[k-1].at) >= start; k-- {
+		s.places = s.places[:k-1]
+	}
+	if start > 0 && s.class(start-1)&isWord != 0 && next&isWord != 0 {
+		units[0].key, units[0].class, units[0].end = ' ', uint8(isBlankRun|startsUnit), units[size-1].end
+		units = units[:1]
+	}
+	for i := 0; i < len(units); {
+		u := units[i]
+		for i++; i < len(units) && class(u.class)&class(units[i].class)&isBlankRun != 0; i++ {
+			u.end = units[i].end
+		}
+		s.at(u.start, u.end)
+		s.keys[s.n], s.classes[s.n] = u.key, u.class
+		s.n++
+	}
+}
+
+// A gapUnit is a blank or a dash.
+type gapUnit struct {
+	key, class uint8
+	start, end int
 }
 
 // A hardRun is what it takes to fold code points by their neighbours, as clusters
@@ -343,7 +445,7 @@ func (s *stream) foldHard(text string, i int) int {
 		if c := h.chars[at : at+n]; isEmojiSequence(c) {
 			s.hardPart(h.chars[plain:at])
 			h.key = appendEmojiKey(h.key[:0], c)
-			s.hardUnit(0, place32{uint32(c[0].start), uint32(c[n-1].end)})
+			s.hardUnit(0, c[0].start, c[n-1].end)
 			plain = at + n
 		}
 		at += n
@@ -411,7 +513,6 @@ func (s *stream) hardCluster(chars []char) {
 			h.key = utf8.AppendRune(h.key, c.r)
 		}
 	}
-	at := place32{uint32(chars[0].start), uint32(chars[len(chars)-1].end)}
 	if first&isBlankRun != 0 {
 		h.key = append(h.key[:0], ' ')
 	} else if !norm.NFD.IsNormal(h.key) {
@@ -423,30 +524,49 @@ func (s *stream) hardCluster(chars []char) {
 	if size < len(h.key) && c&isDigit != 0 && r < utf8.RuneSelf && slices.ContainsFunc(chars, func(c char) bool { return c.r == keycap }) {
 		c = 0 // see kindOfKey
 	}
-	s.hardUnit(c, at)
+	s.hardUnit(c, chars[0].start, chars[len(chars)-1].end)
 }
 
 // hardUnit appends the unit whose key is in hard.key.
-func (s *stream) hardUnit(c class, at place32) {
+func (s *stream) hardUnit(c class, start, end int) {
 	h := &s.hard
 	h.stored = appendKey(h.stored[:0], h.key)
 	s.open(c, len(h.stored))
+	s.at(start, end)
 	for i, b := range h.stored {
-		s.keys[s.n+i], s.classes[s.n+i], s.places[s.n+i] = b, c, at
+		s.keys[s.n+i], s.classes[s.n+i] = b, uint8(c)
 	}
-	s.classes[s.n] |= startsUnit
+	s.classes[s.n] |= uint8(startsUnit)
 	s.n += len(h.stored)
 }
 
 // place gives the place of a find, the bytes [start, end) of the keys, as code
 // points of the field.
 func (s *stream) place(start, end int) (int, int) {
-	first, last := int(s.places[start].start), int(s.places[end-1].end)
+	first, last := s.textPlace(start, end)
 	if s.chars == nil {
 		return first, last
 	}
 	return s.chars[first].start, s.chars[last-1].end
 }
 
-// startsUnitAt says whether a unit begins at the byte i of the keys.
-func (s *stream) startsUnitAt(i int) bool { return s.classes[i]&startsUnit != 0 }
+// textPlace gives the same as code points of the text.
+func (s *stream) textPlace(start, end int) (int, int) {
+	find := func(i int) placed {
+		k, found := slices.BinarySearchFunc(s.places, int32(i), func(p placed, i int32) int { return cmp.Compare(p.at, i) })
+		if !found {
+			k--
+		}
+		// The last one of a place is that of the unit; one before it has no bytes.
+		for k+1 < len(s.places) && int(s.places[k+1].at) <= i {
+			k++
+		}
+		p := s.places[k]
+		if p.row {
+			p.start += int32(i) - p.at
+			p.end = p.start + 1
+		}
+		return p
+	}
+	return int(find(start).start), int(find(end - 1).end)
+}

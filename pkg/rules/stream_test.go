@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -25,11 +26,11 @@ func checkStream(t interface{ Fatalf(string, ...any) }, s *stream, text string, 
 			c |= isWord
 		}
 		end := i + len(key)
-		if end > s.n || string(s.keys[i:end]) != key || s.classes[i] != c|startsUnit {
+		if end > s.n || string(s.keys[i:end]) != key || s.class(i) != c|startsUnit {
 			t.Fatalf("%+q, options %v: unit %+v is %+q of class %b (want %b)", text, o, u, s.keys[i:min(end, s.n)], s.classes[i], c|startsUnit)
 		}
 		for j := i + 1; j < end; j++ {
-			if s.classes[j] != c {
+			if s.class(j) != c {
 				t.Fatalf("%+q, options %v: class %b inside the unit %+v", text, o, s.classes[j], u)
 			}
 		}
@@ -73,7 +74,7 @@ func TestStreamIsTheFolding(t *testing.T) {
 	t.Parallel()
 	s := new(stream)
 	rapid.Check(t, func(t *rapid.T) {
-		text := drawText(t, "text")
+		text := strings.Join(rapid.SliceOfN(rapid.SampledFrom(append(pieces, vocabulary...)), 1, 30).Draw(t, "text"), rapid.SampledFrom(joints).Draw(t, "joint"))
 		o := options{rapid.Bool().Draw(t, "case exact"), rapid.Bool().Draw(t, "accents exact")}
 		var chars []char
 		if rapid.Bool().Draw(t, "markdown") {
@@ -85,11 +86,14 @@ func TestStreamIsTheFolding(t *testing.T) {
 	})
 }
 
-// Every code point, between letters and beside itself.
-func TestStreamOfEveryCodePoint(t *testing.T) {
+// Code points between letters and beside themselves.
+func TestStreamOfCodePoints(t *testing.T) {
 	t.Parallel()
 	s := new(stream)
 	for r := rune(0); r <= 0x1FFFF; r++ {
+		if r > 0x3400 && r%31 != 0 && r&0xFF00 != 0xFF00 && r&0xFF00 != 0xFE00 && r&0xF000 != 0x3000 {
+			continue // like its neighbours
+		}
 		c := string(r)
 		checkStream(t, s, "n"+c+"t"+c+c+"1", nil, options{accentsExact: r%2 == 0})
 	}

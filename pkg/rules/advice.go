@@ -8,7 +8,7 @@ import (
 
 // maxWork bounds the search for terms that cover others and for rules that are
 // hidden. Where it is used up, no more is said.
-const maxWork = 30_000_000
+const maxWork = 12_000_000
 
 // adviser looks for what is in order and yet cannot be meant: terms and rules
 // that change nothing.
@@ -50,17 +50,15 @@ func (r *reader) advise(set *Set) {
 		a.group(&rule.Body, counted, nil)
 	}
 	a.lists()
-	if a.work <= 0 {
-		return
-	}
 	for q, messages := range a.said {
-		if len(messages) == a.looked[q] {
+		if len(messages) == a.looked[q] && a.work > 0 {
 			a.warn(q.place, "%s", messages[0])
 		}
 	}
 	if r.failed() {
 		return // a rule without its faults may be another one
 	}
+	a.work = maxWork
 	for _, rule := range set.Rules {
 		if !rule.Fallback && rule.Status != Off {
 			a.never(rule)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -191,7 +192,6 @@ func droppable(p Problem) bool {
 // once, every chat gets the same tags.
 func TestAdviceIsTrue(t *testing.T) {
 	t.Parallel()
-	kinds := map[string]int{}
 	rapid.Check(t, func(t *rapid.T) {
 		f := drawFile(t)
 		text, parts, _ := f.write()
@@ -225,11 +225,10 @@ func TestAdviceIsTrue(t *testing.T) {
 			if !ok {
 				return
 			}
-			without, more := Parse("rules.yaml", []byte(shorter))
+			without, _ := Parse("rules.yaml", []byte(shorter))
 			if without == nil {
 				return // a branch may now have no words at all
 			}
-			_ = more
 			for _, c := range chats {
 				want, got := set.Match(c), without.Match(c)
 				if !slices.Equal(want.TagSet(), got.TagSet()) || !slices.Equal(tagSet(want.Shadow), tagSet(got.Shadow)) {
@@ -246,11 +245,7 @@ func TestAdviceIsTrue(t *testing.T) {
 			p.dropped = true
 		}
 		check()
-		for _, p := range ps {
-			kinds[strings.Join(strings.Fields(p.Message)[max(0, len(strings.Fields(p.Message))-4):], " ")]++
-		}
 	})
-	t.Log(kinds)
 }
 
 // isWay says whether a piece stands in an any of the file.
@@ -260,4 +255,47 @@ func isWay(f *file, p *piece) bool {
 		return slices.Contains(q.any, p) || slices.ContainsFunc(slices.Concat(q.lists()...), in)
 	}
 	return slices.ContainsFunc(slices.Concat(f.lists, f.rules), in)
+}
+
+// Looking for what changes nothing is bounded, however many terms look alike.
+func TestAdviceIsBounded(t *testing.T) {
+	t.Parallel()
+	const head = "version: 1\nrules:\n  - tag: a\n    any:\n"
+	lists := "version: 1\nlists:\n  big:\n" + many("    - word%d\n", 20_000) + "rules:\n"
+	for i := range 20 {
+		lists += fmt.Sprintf("  - {tag: t%d, set: s, first: %d, any: [{list: big}, word%d x]}\n", i, i+1, i)
+	}
+	set := "version: 1\nrules:\n"
+	for i := range 5000 {
+		set += fmt.Sprintf("  - {tag: t%d, set: s, any: [word%d, {list: x}], none: [not%d]}\n", i, i, i)
+	}
+	files := map[string]string{
+		"one needle":         head + many("      - refund* w%d\n", 50_000),
+		"one word":           head + many("      - {word: refund, first: 1%d}\n", 50_000),
+		"parts of each":      head + many("      - {contains: thethethe%d}\n", 5000) + strings.Repeat("      - "+strings.Repeat("the", 3000)+"\n", 100),
+		"wildcards":          head + "      - '" + strings.Repeat("ab* ", 100_000) + "'\n      - cd*\n",
+		"letters with marks": head + many("      - e\u0301a\u0308o%d\n", 50_000),
+		"in all":             strings.Replace(head, "any", "all", 1) + many("      - w%d x\n", 50_000),
+		"in none":            head + many("      - w%d x\n", 25_000) + "    none:\n" + many("      - w%d x y\n", 25_000),
+		"canned":             head + many("      - {canned: 'Hello %%name%%, **%d**'}\n", 20_000),
+		"a list with many":   lists,
+		"a set of many":      strings.Replace(set, "rules:", "lists: {x: [refund]}\nrules:", 1),
+	}
+	start := time.Now()
+	if set, ps := Parse("rules.yaml", []byte(head+many("      - word%d\n", 100_000))); set == nil {
+		t.Fatal(ps)
+	}
+	honest := time.Since(start)
+	for name, file := range files {
+		start := time.Now()
+		if set, ps := Parse("rules.yaml", []byte(file)); set == nil {
+			t.Errorf("%s: %s", name, ps)
+		}
+		// Generous: what is not bounded takes hundreds of times as long.
+		if took := time.Since(start); took > 20*honest {
+			t.Errorf("%s: took %v, an honest file %v", name, took, honest)
+		} else {
+			t.Logf("%s: %v, an honest file %v", name, took, honest)
+		}
+	}
 }

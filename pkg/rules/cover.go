@@ -5,6 +5,9 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
+
+	"github.com/rivo/uniseg"
 )
 
 // A term covers another when it is found wherever the other is. Only what is
@@ -13,19 +16,20 @@ import (
 // folds makes patterns. Most letters fold the same wherever they stand, so each
 // of them is folded once.
 type folds struct {
-	letters [4]map[rune][]unit // by options.index
-	recent  map[termKey]pattern
+	known  [4]map[string][]unit // by options.index, of grapheme clusters; empty for those that fold with others
+	recent map[termKey]pattern
 }
 
 const (
 	maxRecent  = 5000   // patterns that are kept
+	maxKnown   = 20_000 // letters with their marks that are kept
 	maxCovered = 10_000 // bytes of a text that is compared
 )
 
 func newFolds() *folds {
 	f := &folds{recent: map[termKey]pattern{}}
-	for i := range f.letters {
-		f.letters[i] = map[rune][]unit{}
+	for i := range f.known {
+		f.known[i] = map[string][]unit{}
 	}
 	return f
 }
@@ -54,23 +58,44 @@ func (f *folds) pattern(t *Term, o options) pattern {
 	return p
 }
 
-// alone are the scripts of which each letter folds by itself.
-var alone = []*unicode.RangeTable{unicode.Latin, unicode.Greek, unicode.Cyrillic, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul}
+// alone are the scripts of which each letter folds by itself, with its marks.
+var alone = []*unicode.RangeTable{
+	unicode.Latin, unicode.Greek, unicode.Cyrillic, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul,
+	unicode.Arabic, unicode.Hebrew, unicode.Thai, unicode.Devanagari,
+}
+
+// Letters of these join what stands beside them, or begin with a mark.
+var joining = &unicode.RangeTable{R16: []unicode.Range16{
+	{Lo: 0x1100, Hi: 0x11ff, Stride: 1}, {Lo: 0x3130, Hi: 0x318f, Stride: 1}, {Lo: 0xa960, Hi: 0xa97f, Stride: 1},
+	{Lo: 0xd7b0, Hi: 0xd7ff, Stride: 1}, {Lo: 0xfb1d, Hi: 0xffef, Stride: 1},
+}}
+
+// foldsAlone says whether a grapheme cluster folds by itself.
+func foldsAlone(cluster string) bool {
+	first, size := utf8.DecodeRuneInString(cluster)
+	if rest := cluster[size:]; rest != "" {
+		return unicode.In(first, unicode.L) && foldsAlone(string(first)) &&
+			!strings.ContainsFunc(rest, func(r rune) bool { return !unicode.IsMark(r) || isInvisible(r) })
+	}
+	return first >= ' ' && first <= '~' || first >= '\u2010' && first <= '\u201f' ||
+		unicode.In(first, unicode.Lu, unicode.Ll, unicode.Lo) && unicode.In(first, alone...) && !unicode.Is(joining, first)
+}
 
 // units is clusters, faster.
 func (f *folds) units(s string, o options) []unit {
-	letters := f.letters[o.index()]
 	units := make([]unit, 0, len(s))
-	for _, r := range s {
-		folded, known := letters[r]
-		if !known {
-			switch {
-			case r >= ' ' && r <= '~',
-				unicode.In(r, unicode.Lu, unicode.Ll, unicode.Lo) && unicode.In(r, alone...) && !unicode.In(r, halfWidth, jamo),
-				r >= '\u2010' && r <= '\u201f':
-				folded = clusters(plainChars(string(r)), o)
+	known := f.known[o.index()]
+	for rest, state := s, -1; rest != ""; {
+		var cluster string
+		cluster, rest, _, state = uniseg.FirstGraphemeClusterInString(rest, state)
+		folded, ok := known[cluster]
+		if !ok {
+			if foldsAlone(cluster) {
+				folded = clusters(plainChars(cluster), o)
 			}
-			letters[r] = folded
+			if len(known) < maxKnown {
+				known[strings.Clone(cluster)] = folded
+			}
 		}
 		if len(folded) == 0 {
 			return clusters(plainChars(s), o)
@@ -80,11 +105,65 @@ func (f *folds) units(s string, o options) []unit {
 	return units
 }
 
-// Letters of these join what stands beside them.
-var (
-	halfWidth = &unicode.RangeTable{R16: []unicode.Range16{{Lo: 0xff00, Hi: 0xffef, Stride: 1}}}
-	jamo      = &unicode.RangeTable{R16: []unicode.Range16{{Lo: 0x1100, Hi: 0x11ff, Stride: 1}, {Lo: 0x3130, Hi: 0x318f, Stride: 1}, {Lo: 0xa960, Hi: 0xa97f, Stride: 1}, {Lo: 0xd7b0, Hi: 0xd7ff, Stride: 1}}}
-)
+// plainNeedle is what a text must hold where a term is found, for the many terms
+// of which that is known at once: letters and digits of ASCII with a blank
+// between words, perhaps with a wildcard at the end.
+func plainNeedle(t *Term, o options) (needle string, wildcard, ok bool) {
+	s := t.Text
+	if n := len(s); n > 2 && s[n-1] == '*' && t.Kind == Literal && s[n-2] != ' ' && s[n-3] != ' ' {
+		s, wildcard = s[:n-1], true
+	}
+	blank, upper := true, false // as if one stood before
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case c >= 'a' && c <= 'z', c >= '0' && c <= '9':
+		case c >= 'A' && c <= 'Z':
+			upper = true
+		case c != ' ' || blank:
+			return "", false, false
+		}
+		blank = c == ' '
+	}
+	if upper && !o.caseExact {
+		s = strings.ToLower(s)
+	}
+	return s, wildcard, !blank
+}
+
+// plainHas says whether the plain term u is found wherever the plain term t is.
+func plainHas(t, u *Term, o options) (has, ok bool) {
+	needle, uWildcard, ok := plainNeedle(u, o)
+	if !ok {
+		return false, false
+	}
+	text, tWildcard, ok := plainNeedle(t, o)
+	if !ok {
+		return false, false
+	}
+	edged := t.Kind != Contains
+	for from := 0; ; from++ {
+		i := strings.Index(text[from:], needle)
+		if i < 0 {
+			return false, true
+		}
+		from += i
+		if u.Kind == Contains {
+			return true, true
+		}
+		begins, end := edged, from+len(needle)
+		if from > 0 {
+			begins = text[from-1] == ' '
+		}
+		ends := uWildcard || edged && !tWildcard
+		if end < len(text) {
+			ends = uWildcard || text[end] == ' '
+		}
+		if begins && ends {
+			return true, true
+		}
+	}
+}
 
 // settled says whether unit i of a pattern is what it is, a part of a word or
 // not, in every text in which the pattern is found. The apostrophe of n't and
@@ -209,6 +288,14 @@ func (a *adviser) finds(t, u *Term) bool {
 	case t.Kind == Canned || u.Kind == Canned:
 		return t.Kind == u.Kind && to == uo && a.cannedFinds(t, u)
 	case !uo.coarser(to) || len(t.Text) > maxCovered || len(u.Text) > maxCovered:
+		return false
+	}
+	if uo == to {
+		if has, plain := plainHas(t, u, uo); plain {
+			return has
+		}
+	}
+	if !a.spends(20) {
 		return false
 	}
 	p, q := a.folds.pattern(t, uo), a.folds.pattern(u, uo)
@@ -339,12 +426,18 @@ func (a *adviser) addTo(ix *coverIndex, t *Term) {
 		return
 	}
 	o := keyOf(t).options
-	p := a.folds.pattern(t, o)
+	needle, _, plain := plainNeedle(t, o)
+	if !plain {
+		if !a.spends(20) {
+			return
+		}
+		needle = a.folds.pattern(t, o).needle
+	}
 	n := &ix.edged[o.index()]
 	if t.Kind == Contains {
 		n = &ix.bare[o.index()]
 	}
-	n.add(p.needle, t)
+	n.add(needle, t)
 }
 
 // sameKey gives what is the same for regexes and canned texts that say the
@@ -404,12 +497,29 @@ func (a *adviser) covering(ix *coverIndex, t *Term, visit func(u *Term) (more bo
 	if len(t.Text) > maxCovered {
 		return
 	}
+	if !a.spends(10) {
+		return
+	}
 	to := keyOf(t).options
 	for i := range 4 {
 		o := options{caseExact: i&1 != 0, accentsExact: i&2 != 0}
 		edged, bare := &ix.edged[i], &ix.bare[i]
 		if !o.coarser(to) || edged.leaves == nil && bare.leaves == nil {
 			continue
+		}
+		if text, _, plain := plainNeedle(t, o); plain {
+			for at := range len(text) {
+				if edged.leaves != nil && (at == 0 || text[at] == ' ' || text[at-1] == ' ') && !a.needlesAt(edged, text[at:], each) {
+					return
+				}
+				if bare.leaves != nil && !a.needlesAt(bare, text[at:], each) {
+					return
+				}
+			}
+			continue
+		}
+		if !a.spends(20 + len(t.Text)/8) {
+			return
 		}
 		p := a.folds.pattern(t, o)
 		joined := newPattern(p.units, false).needle

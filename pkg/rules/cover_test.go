@@ -110,6 +110,30 @@ func TestFoldsAreTheSame(t *testing.T) {
 	})
 }
 
+// Of plain terms the short way says what the long one does.
+func TestPlainHasIsTheSame(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		from := []string{"re", "fund", "a", "T", " ", " ", "*", "1"}
+		narrow, wide := drawTerm(t, from), drawTerm(t, from)
+		narrow.Kind, wide.Kind = min(narrow.Kind, Contains), min(wide.Kind, Contains)
+		o := keyOf(narrow).options
+		got, plain := plainHas(narrow, wide, o)
+		if !plain {
+			return
+		}
+		f := newFolds()
+		p, q := f.pattern(narrow, o), f.pattern(wide, o)
+		want := false
+		for k := range p.units {
+			want = want || p.has(q, k)
+		}
+		if got != want {
+			t.Fatalf("%+q (kind %d) has %+q (kind %d): %v, want %v", narrow.Text, narrow.Kind, wide.Text, wide.Kind, got, want)
+		}
+	})
+}
+
 // What is easily mistaken for being found wherever another term is.
 func TestFindsKnown(t *testing.T) {
 	t.Parallel()

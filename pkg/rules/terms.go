@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	yaml "go.yaml.in/yaml/v3"
@@ -352,7 +353,13 @@ func (r *reader) checkWildcard(text string, at place) {
 // oneLetter says whether a text is a single letter. In a script that is not
 // spaced by words that may be a word.
 func oneLetter(s string) bool {
-	if len(s) > 16 {
+	letters := 0
+	for _, r := range s {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) {
+			letters++
+		}
+	}
+	if letters != 1 || len(s) > 16 {
 		return false
 	}
 	units := literalPattern(s, options{caseExact: true, accentsExact: true}, false).units

@@ -3,6 +3,7 @@ package rules
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -18,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	yaml "go.yaml.in/yaml/v3"
+	"pgregory.net/rapid"
 )
 
 var schemas = map[string]func() *schema{
@@ -305,76 +307,361 @@ func editorScalar(n *yaml.Node) any {
 	return n.Value
 }
 
-// Where the program and the schema part: files at fault of which every fault is
-// one that a schema cannot know, with the reason.
-// Beside these, files have faults of that kind among others: a pattern that is
-// no valid RE2, a tag that no rule of the other file has, an unknown list.
-var unknowable = map[string]string{
-	"canned.yaml":             "what is left of a text without Markdown",
-	"list_bomb.yaml":          "what lists unfold to",
-	"list_cycle.yaml":         "lists that name each other",
-	"list_depth.yaml":         "lists that name each other",
-	"lists_none.yaml":         "which lists there are",
-	"min_window.yaml":         "two numbers cannot be compared",
-	"min_within.yaml":         "what an entry may say would depend on the rule around it",
-	"min_within_default.yaml": "what an entry may say would depend on the defaults of the file",
-	"names.yaml":              "no two rules with the same name",
-	"version_text.yaml":       "1.0 is the number 1",
-	"wordless.yaml":           "what a group asks for altogether",
+// beyond are the faults that a schema cannot know, by their messages, with the
+// reason. All others it must see.
+var beyond = []struct {
+	fault  *regexp.Regexp
+	reason string
+}{
+	{regexp.MustCompile(`^there is no list `), "names within values cannot be compared"},
+	{regexp.MustCompile(`^lists name each other in a circle`), "names within values cannot be compared"},
+	{regexp.MustCompile(` unfolds? to more than | lists within lists more than `), "nothing can be counted over several lists"},
+	{regexp.MustCompile(`^two rules are named |^the name .* is the tag of the rule `), "two rules cannot be compared"},
+	{regexp.MustCompile(`^no rule has the tag `), "the rules are in another file"},
+	{regexp.MustCompile(`cannot be reached with (first|last): `), "two numbers cannot be compared"},
+	{regexp.MustCompile(`\(within: message\)`), "what an entry may have would depend on the rule around it, or on the defaults"},
+	{regexp.MustCompile(` holds in a chat without any of its words`), "this depends on all entries of a group together"},
+	{regexp.MustCompile(`^this regex is not valid RE2`), "no schema reads patterns"},
+	{regexp.MustCompile(`^this canned text has only placeholders|^nothing is left of this canned text`), "no schema reads Markdown"},
+	{regexp.MustCompile(`^nothing is left of this text`), "which characters are invisible is known to the program alone"},
+	{regexp.MustCompile(`^version cannot be "1\.0"`), "it is the number 1"},
+	{regexp.MustCompile(`cannot be "[-+0-9.eox]+"; write a whole number`), "how a number is written: 2.0, 02 and 0x2 are the number 2"},
+}
+
+// beyondSchema says whether a file is at fault in nothing but what a schema
+// cannot know.
+func beyondSchema(ps Problems, used map[string]bool) bool {
+	all := true
+	for _, p := range ps {
+		if p.Severity != Error {
+			continue
+		}
+		known := false
+		for _, b := range beyond {
+			if b.fault.MatchString(p.Message) {
+				used[b.fault.String()], known = true, true
+			}
+		}
+		all = all && known
+	}
+	return all
+}
+
+// verdict gives the problems that the program has with a file, for tests those
+// that a file of them has beside the rules of testdata/tests.yaml.
+func verdict(set *Set, name string, data []byte) Problems {
+	if strings.HasSuffix(name, "_test.yaml") {
+		_, ps := ParseTests(name, data, set)
+		return ps
+	}
+	_, ps := Parse(name, data)
+	return ps
+}
+
+func testedRules(t *testing.T) *Set {
+	t.Helper()
+	data, err := os.ReadFile("testdata/tests.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, ps := Parse("tests.yaml", data)
+	if set == nil {
+		t.Fatal(ps)
+	}
+	return set
 }
 
 // The schema refuses no file that the program takes, and refuses those that it
 // does not, but for what a schema cannot know.
 func TestSchemaOnTestdata(t *testing.T) {
 	t.Parallel()
-	e := newEditor(t)
-	var files []string
+	e, set := newEditor(t), testedRules(t)
+	asked, used := map[string]int{}, map[string]bool{}
 	for _, folder := range []string{"good", "warn", "bad"} {
-		some, err := filepath.Glob("testdata/" + folder + "/*.*")
+		files, err := filepath.Glob("testdata/" + folder + "/*.*")
 		if err != nil {
 			t.Fatal(err)
 		}
-		files = append(files, some...)
-	}
-	listed := maps.Clone(unknowable)
-	asked := map[string]int{}
-	for _, file := range files {
-		folder, name := filepath.Base(filepath.Dir(file)), filepath.Base(file)
-		if strings.HasSuffix(name, ".want") {
-			continue
-		}
-		data, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		value, ok := e.read(name, data)
-		if !ok {
-			if folder != "bad" {
-				t.Errorf("%s cannot be read", file)
+		for _, file := range files {
+			name := filepath.Base(file)
+			if strings.HasSuffix(name, ".want") {
+				continue
 			}
-			continue
-		}
-		asked[folder]++
-		err = e.schema(name).Validate(value)
-		switch _, cannot := unknowable[name]; {
-		case folder != "bad":
+			data, err := os.ReadFile(file)
 			if err != nil {
+				t.Fatal(err)
+			}
+			value, ok := e.read(name, data)
+			if !ok {
+				if folder != "bad" {
+					t.Errorf("%s cannot be read", file)
+				}
+				continue
+			}
+			asked[folder]++
+			ps := verdict(set, name, data)
+			onlyBeyond := beyondSchema(ps, used)
+			if err := e.schema(name).Validate(value); err != nil && !ps.Failed() {
 				t.Errorf("%s is in order, and refused: %v", file, err)
+			} else if err == nil && ps.Failed() && !onlyBeyond {
+				t.Errorf("%s is not refused; let the schema refuse it, or say in beyond why it cannot:\n%s", file, ps)
 			}
-		case cannot:
-			delete(listed, name)
-			if err != nil {
-				t.Errorf("%s is listed as one that the schema cannot refuse, and refused: %v", file, err)
-			}
-		case err == nil:
-			t.Errorf("%s is not refused; say in unknowable why it cannot be, or let the schema refuse it", file)
 		}
-	}
-	if len(listed) > 0 {
-		t.Errorf("listed, and not there or no YAML: %v", slices.Collect(maps.Keys(listed)))
 	}
 	if asked["good"] < 9 || asked["warn"] < 10 || asked["bad"] < 30 {
 		t.Errorf("the schema was asked about too few files: %v", asked)
+	}
+	for _, b := range beyond {
+		if !used[b.fault.String()] {
+			t.Errorf("no file shows the fault %s, beyond a schema as %s", b.fault, b.reason)
+		}
+	}
+}
+
+// Each single fault that a schema can know is refused where it is, two keys that
+// cannot stand together at both.
+func TestSchemaRefuses(t *testing.T) {
+	t.Parallel()
+	e, set := newEditor(t), testedRules(t)
+	rule := func(text string) string { return "version: 1\nrules: [" + text + "]" }
+	entry := func(text string) string { return rule("{tag: a, any: [" + text + "]}") }
+	test := func(text string) string { return "tests: [" + text + "]" }
+	message := func(text string) string { return test("{tags: [], chat: [" + text + "]}") }
+	const (
+		ofRule    = "/rules/0"
+		ofEntry   = "/rules/0/any/0"
+		ofTest    = "/tests/0"
+		ofMessage = "/tests/0/chat/0"
+	)
+	for _, c := range []struct{ text, at string }{
+		{"[a]", ""},
+		{"{}", ""},
+		{"rules: []", ""},
+		{"version: 1", ""},
+		{"version: 2\nrules: []", "/version"},
+		{"version: [1]\nrules: []", "/version"},
+		{"version: 1\nrules: []\nlist: {}", ""},
+		{"version: 1\nrules: ~", "/rules"},
+		{"version: 1\nrules: a", "/rules"},
+		{"version: 1\nrules: {a: b}", "/rules"},
+		{"version: 1\nrules: []\ndefaults: {from: customers}", "/defaults/from"},
+		{"version: 1\nrules: []\ndefaults: {tag: a}", "/defaults"},
+		{"version: 1\nrules: []\ndefaults: ~", "/defaults"},
+		{"version: 1\nrules: []\nlists: [a]", "/lists"},
+		{"version: 1\nrules: []\nlists: {a: []}", "/lists/a"},
+		{"version: 1\nrules: []\nlists: {a: b}", "/lists/a"},
+		{"version: 1\nrules: []\nlists: {a: [~]}", "/lists/a/0"},
+		{"version: 1\nrules: []\nlists: {' a': [b]}", ""},
+		{rule("a"), ofRule},
+		{rule("{any: [a]}"), ofRule},
+		{rule("{tag: a}"), ofRule},
+		{rule("{tag: a, none: [b]}"), ofRule},
+		{rule("{tag: a, fallback: false}"), ofRule},
+		{rule("{tag: a, anny: [b], any: [b]}"), ofRule},
+		{rule("{tag: a, word: b, any: [b]}"), ofRule},
+		{rule("{tag: [a], any: [b]}"), ofRule + "/tag"},
+		{rule("{tag: ' a', any: [b]}"), ofRule + "/tag"},
+		{rule(`{tag: "a\nb", any: [b]}`), ofRule + "/tag"},
+		{rule("{tag: '', any: [b]}"), ofRule + "/tag"},
+		{rule("{tag: a, any: b}"), ofRule + "/any"},
+		{rule("{tag: a, any: []}"), ofRule + "/any"},
+		{rule("{tag: a, any: [b], none: {word: c}}"), ofRule + "/none"},
+		{rule("{tag: a, any: [b], status: on}"), ofRule + "/status"},
+		{rule("{tag: a, any: [b], internal: yes}"), ofRule + "/internal"},
+		{rule("{tag: a, any: [b], groups: 0}"), ofRule + "/groups"},
+		{rule("{tag: a, any: [b], groups: ['0']}"), ofRule + "/groups/0"},
+		{rule("{tag: a, any: [b], groups: [-1]}"), ofRule + "/groups/0"},
+		{rule("{tag: a, any: [b], unless_tagged: vip}"), ofRule + "/unless_tagged"},
+		{rule("{tag: a, any: [b], first: 1, last: 2}"), ofRule + "/last " + ofRule + "/first"},
+		{rule("{tag: a, any: [b], min: 0}"), ofRule + "/min"},
+		{rule("{tag: a, any: [b], fallback: true}"), ofRule + "/any"},
+		{rule("{tag: a, fallback: true, case: exact}"), ofRule + "/case"},
+		{entry("[a]"), ofEntry},
+		{entry("~"), ofEntry},
+		{entry("''"), ofEntry},
+		{entry("' '"), ofEntry},
+		{entry("{}"), ofEntry},
+		{entry("{min: 2}"), ofEntry},
+		{entry("{wrod: a}"), ofEntry},
+		{entry("{refund: now}"), ofEntry},
+		{entry("{word: a, tag: b}"), ofEntry},
+		{entry("{word: a, contains: b}"), ofEntry + "/word " + ofEntry + "/contains"},
+		{entry("{list: a, any: [b]}"), ofEntry + "/list " + ofEntry + "/any"},
+		{entry("{word: [a]}"), ofEntry + "/word"},
+		{entry("{word: ''}"), ofEntry + "/word"},
+		{entry("{regex: ''}"), ofEntry + "/regex"},
+		{entry("{regex: a, accents: exact}"), ofEntry + "/accents"},
+		{entry("{word: a, case: true}"), ofEntry + "/case"},
+		{entry("{word: a, min: '2'}"), ofEntry + "/min"},
+		{entry("{word: a, min: 1.5}"), ofEntry + "/min"},
+		{entry("{word: a, first: 1000000001}"), ofEntry + "/first"},
+		{entry("{word: a, first: 1, last: 1}"), ofEntry + "/last " + ofEntry + "/first"},
+		{entry("{all: [a], min: 2}"), ofEntry + "/min"},
+		{entry("{any: [{any: [{word: a, within: chat}]}]}"), ofEntry + "/any/0/any/0"},
+		{"tests: ~", "/tests"},
+		{"tests: a", "/tests"},
+		{"tests: []\nversion: 1", ""},
+		{test("a"), ofTest},
+		{test("{chat: []}"), ofTest},
+		{test("{tags: []}"), ofTest},
+		{test("{chat: [], tags: a}"), ofTest + "/tags"},
+		{test("{chat: a, tags: []}"), ofTest + "/chat"},
+		{test("{chat: [], tags: [~]}"), ofTest + "/tags/0"},
+		{test("{chat: [], tags: [], groups: [a]}"), ofTest + "/groups/0"},
+		{test("{chat: [], tags: [], shadows: []}"), ofTest},
+		{message("a"), ofMessage},
+		{message("~"), ofMessage},
+		{message("{}"), ofMessage},
+		{message("{internal: true}"), ofMessage},
+		{message("{visitor: a}"), ofMessage},
+		{message("{customer: a, agent: b}"), ofMessage + "/customer " + ofMessage + "/agent"},
+		{message("{customer: ~}"), ofMessage + "/customer"},
+		{message("{customer: ''}"), ofMessage + "/customer"},
+		{message("{agent: [a]}"), ofMessage + "/agent"},
+		{message("{customer: a, internal: true}"), ofMessage + "/internal"},
+		{message("{customer: a, greeting: true}"), ofMessage + "/greeting"},
+		{message("{agent: a, deleted: yes}"), ofMessage + "/deleted"},
+		{message("{agent: {button: a}}"), ofMessage + "/agent"},
+		{message("{customer: {}}"), ofMessage + "/customer"},
+		{message("{customer: {refund: now}}"), ofMessage + "/customer"},
+		{message("{customer: {form: {}}}"), ofMessage + "/customer/form"},
+		{message("{customer: {form: {A: ~}}}"), ofMessage + "/customer/form/A"},
+		{message("{customer: {button: ' '}}"), ofMessage + "/customer/button"},
+		{message("{customer: {form: {A: b}, button: c}}"), ofMessage + "/customer"},
+		{message("{customer: {button: a}, markdown: true}"), ofMessage + "/markdown"},
+	} {
+		name := "rules.yaml"
+		if strings.HasPrefix(c.text, "tests:") {
+			name = "rules_test.yaml"
+		}
+		value, ok := e.read(name, []byte(c.text))
+		if !ok {
+			t.Errorf("cannot be read:\n%s", c.text)
+			continue
+		}
+		if !verdict(set, name, []byte(c.text)).Failed() {
+			t.Errorf("not at fault:\n%s", c.text)
+		}
+		var refused *jsonschema.ValidationError
+		if !errors.As(e.schema(name).Validate(value), &refused) {
+			t.Errorf("not refused:\n%s", c.text)
+			continue
+		}
+		places := leaves(refused)
+		slices.Sort(places)
+		want := strings.Split(c.at, " ")
+		slices.Sort(want)
+		if places = slices.Compact(places); !slices.Equal(places, want) {
+			t.Errorf("refused at %q, not at %q:\n%s", places, want, c.text)
+		}
+	}
+}
+
+// leaves gives the places of all that a schema has to say.
+func leaves(err *jsonschema.ValidationError) []string {
+	if len(err.Causes) == 0 {
+		at := ""
+		for _, token := range err.InstanceLocation {
+			at += "/" + token
+		}
+		return []string{at}
+	}
+	var places []string
+	for _, cause := range err.Causes {
+		places = append(places, leaves(cause)...)
+	}
+	return places
+}
+
+// Schema and program agree on a file after any edits of its keys and values.
+func TestSchemaAgreesAfterEdits(t *testing.T) {
+	t.Parallel()
+	e, set := newEditor(t), testedRules(t)
+	keys := slices.Concat(fileKeys, defaultsKeys, ruleKeys, termKeys, testFileKeys, caseKeys, messageKeys, contentKeys, []string{"wrod", "404", "' x'"})
+	values := []string{"~", "a", "''", "' '", "' a'", `"a\nb"`, "0", "1", "-1", "2.5", "'2'", "true", "yes", "'true'", "off", "exact", "customer", "message",
+		"[]", "[a]", "[~]", "[1]", "[[a]]", "[{}]", "{}", "{word: a}", "{a: b}", "[{word: a}]", "[{word: a, min: 1}]", "[{none: [a]}]", "[{customer: a}]", "{button: a}", "{form: {A: b}}"}
+	refused, agreed := 0, 0
+	rapid.Check(t, func(t *rapid.T) {
+		file := rapid.SampledFrom([]string{"full.yaml", "full_test.yaml"}).Draw(t, "file")
+		data, err := os.ReadFile("testdata/good/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var document yaml.Node
+		if err := yaml.Unmarshal(data, &document); err != nil {
+			t.Fatal(err)
+		}
+		value := func() *yaml.Node {
+			var v yaml.Node
+			if err := yaml.Unmarshal([]byte(rapid.SampledFrom(values).Draw(t, "value")), &v); err != nil {
+				t.Fatal(err)
+			}
+			return v.Content[0]
+		}
+		for range rapid.IntRange(1, 3).Draw(t, "edits") {
+			var nodes []*yaml.Node
+			var collect func(n *yaml.Node)
+			collect = func(n *yaml.Node) {
+				if len(n.Content) > 0 {
+					nodes = append(nodes, n)
+				}
+				for _, c := range n.Content {
+					collect(c)
+				}
+			}
+			collect(document.Content[0])
+			if len(nodes) == 0 {
+				break
+			}
+			n := rapid.SampledFrom(nodes).Draw(t, "in")
+			step := 1
+			if n.Kind == yaml.MappingNode {
+				step = 2
+			}
+			i := rapid.IntRange(0, len(n.Content)/step-1).Draw(t, "at") * step
+			key := func() *yaml.Node {
+				var k yaml.Node
+				if err := yaml.Unmarshal([]byte(rapid.SampledFrom(keys).Draw(t, "key")), &k); err != nil {
+					t.Fatal(err)
+				}
+				return k.Content[0]
+			}
+			switch rapid.SampledFrom([]string{"drop", "value", "key", "add"}).Draw(t, "edit") {
+			case "drop":
+				n.Content = slices.Delete(n.Content, i, i+step)
+			case "value":
+				n.Content[i+step-1] = value()
+			case "key":
+				if step == 2 {
+					n.Content[i] = key()
+				}
+			case "add":
+				if step == 2 {
+					n.Content = append(n.Content, key(), value())
+				} else {
+					n.Content = append(n.Content, value())
+				}
+			}
+		}
+		edited, err := yaml.Marshal(&document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, ok := e.read(file, edited)
+		if !ok {
+			return // a key stands there twice
+		}
+		ps := verdict(set, file, edited)
+		if err := e.schema(file).Validate(v); err != nil {
+			if refused++; !ps.Failed() {
+				t.Fatalf("in order, and refused: %v\n%s", err, edited)
+			}
+		} else if agreed++; ps.Failed() && !beyondSchema(ps, map[string]bool{}) {
+			t.Fatalf("at fault, and not refused:\n%s\n%s", ps, edited)
+		}
+	})
+	if refused == 0 || agreed == 0 {
+		t.Errorf("%d refused, %d not", refused, agreed)
 	}
 }
 

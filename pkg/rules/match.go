@@ -21,13 +21,24 @@ func (s *Set) Match(t *transcript.Transcript) Result { return s.matcher().match(
 // time that grows with the rules. It is what the language means: Match is held
 // against it.
 func (s *Set) MatchReference(t *transcript.Transcript) Result {
+	return matchReference(s.Rules, s.search(t))
+}
+
+// search begins a search for all terms of the set.
+func (s *Set) search(t *transcript.Transcript) *search {
 	s.compileOnce.Do(s.compile)
+	return newSearch(s.compiled, t)
+}
+
+// matchReference says which tags the rules ask for. Their terms, though not
+// their groups and lists, are those that the search is for.
+func matchReference(rules []*Rule, search *search) Result {
+	t := search.transcript
 	result := Result{Tags: []Hit{}, Shadow: []Hit{}, NearMisses: []NearMiss{}, Skipped: []Skip{}}
-	search := newSearch(s.compiled, t)
 
 	matched := make(map[*Rule][]Evidence)
 	silenced := !t.Complete // fallback rules say nothing
-	for _, r := range s.Rules {
+	for _, r := range rules {
 		if r.Status == Off || r.Fallback || !inGroups(r, t) {
 			continue
 		}
@@ -42,14 +53,14 @@ func (s *Set) MatchReference(t *transcript.Transcript) Result {
 			}
 		}
 	}
-	for _, r := range s.Rules {
+	for _, r := range rules {
 		if r.Fallback && r.Status != Off && !silenced && inGroups(r, t) {
 			matched[r] = nil
 		}
 	}
 
 	taken := make(map[string]bool) // sets of which an active rule has matched
-	for _, r := range s.Rules {
+	for _, r := range rules {
 		evidence, ok := matched[r]
 		if !ok {
 			continue

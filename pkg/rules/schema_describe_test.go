@@ -132,17 +132,17 @@ func (s *schema) named(title string) *schema { s.Title = title; return s }
 
 func (s *schema) like(examples ...any) *schema { s.Examples = examples; return s }
 
-// wanted is a text that is looked for.
-func wanted() *schema {
+// wantedText is a text that is looked for.
+func wantedText() *schema {
 	return &schema{Type: textTypes, Pattern: `\S`, PatternSays: "This text is empty; write at least one letter or sign."}
 }
 
-// label is a tag or a name.
-func label() *schema {
+// labelText is a tag or a name.
+func labelText() *schema {
 	return &schema{Type: textTypes, Pattern: `^\S(.*\S)?$`, PatternSays: "Write one line, without blanks around it."}
 }
 
-func number(least int) *schema {
+func wholeNumber(least int) *schema {
 	most := 1_000_000_000
 	return &schema{Type: types{"integer"}, Minimum: &least, Maximum: &most}
 }
@@ -160,21 +160,21 @@ func oneOfWords(values []string, usual any, says map[string]string) *schema {
 	return s
 }
 
-// list is a list that may be empty.
-func list(of *schema) *schema { return &schema{Type: types{"array"}, Items: of} }
+// listOf is a list that may be empty.
+func listOf(of *schema) *schema { return &schema{Type: types{"array"}, Items: of} }
 
-// entries is a list that may not.
-func entries(of *schema) *schema { return &schema{Type: types{"array"}, Items: of, MinItems: 1} }
+// entriesOf is a list that may not.
+func entriesOf(of *schema) *schema { return &schema{Type: types{"array"}, Items: of, MinItems: 1} }
 
 func mappingOf(ps properties) *schema {
 	return &schema{Type: types{"object"}, Properties: ps, Additional: false}
 }
 
-func ref(name string) *schema { return &schema{Ref: "#/definitions/" + name} }
+func refTo(name string) *schema { return &schema{Ref: "#/definitions/" + name} }
 
-// has is true of a mapping with one of the keys. Of what is no mapping it is
+// havingOneOf is true of a mapping with one of the keys. Of what is no mapping it is
 // always true.
-func has(keys ...string) *schema {
+func havingOneOf(keys ...string) *schema {
 	s := &schema{}
 	for _, key := range keys {
 		s.AnyOf = append(s.AnyOf, &schema{Required: []string{key}})
@@ -185,8 +185,8 @@ func has(keys ...string) *schema {
 	return s
 }
 
-// without forbids keys.
-func without(keys ...string) *schema {
+// forbidding forbids keys.
+func forbidding(keys ...string) *schema {
 	s := &schema{}
 	for _, key := range keys {
 		s.Properties = append(s.Properties, property{key, false})
@@ -194,8 +194,8 @@ func without(keys ...string) *schema {
 	return s
 }
 
-// except gives all but one of some keys.
-func except(keys []string, but ...string) []string {
+// allExcept gives all but one of some keys.
+func allExcept(keys []string, but ...string) []string {
 	return slices.DeleteFunc(slices.Clone(keys), func(key string) bool { return slices.Contains(but, key) })
 }
 
@@ -231,26 +231,26 @@ const inherits = " On a rule or a group it holds for all entries in it that do n
 // kindsOfEntry describes the keys of which an entry has one.
 func kindsOfEntry() properties {
 	return properties{
-		{"word", wanted().like("5*", "UPS").describe(
+		{"word", wantedText().like("5*", "UPS").describe(
 			"A text like a bare one, with two differences: options can stand beside it, and every `*` in it is a star. `{word: UPS, case: exact}`")},
-		{"contains", wanted().like("fund", "paket").describe(
+		{"contains", wantedText().like("fund", "paket").describe(
 			"A part of a word, wherever it stands: `{contains: fund}` finds refunded. Case and accents make no difference.")},
 		{"regex", (&schema{Type: textTypes, MinLength: 1}).like(`order #\d{5,}`, `^no$`).describe(
 			"A regular expression (RE2) for what words cannot say. It looks at one message at a time, as it is written; case makes no difference, and `^` and `$` are the ends of the message. " +
 				"Write it in single quotes: `{regex: 'order #\\d{5,}'}`")},
-		{"canned", wanted().like("We will call you back within %hours% hours.").describe(
+		{"canned", wantedText().like("We will call you back within %hours% hours.").describe(
 			"A whole message, such as a canned response. `%name%` stands for any text, also none: `{canned: \"See you %when%.\"}`")},
-		{"list", label().like("carriers").describe(
+		{"list", labelText().like("carriers").describe(
 			"Any entry of the list of that name under `lists`. Options beside it hold for its entries: `{list: carriers, first: 3}`")},
 	}
 }
 
 func groupsOfEntries(what string) properties {
 	return properties{
-		{"any", entries(ref("entry")).like([]any{"refund*", "money back"}).describe("Entries of which one must be found. " + what)},
-		{"all", entries(ref("entry")).like([]any{"parcel*", map[string]any{"any": []any{"late", "delayed"}}}).describe(
+		{"any", entriesOf(refTo("entry")).like([]any{"refund*", "money back"}).describe("Entries of which one must be found. " + what)},
+		{"all", entriesOf(refTo("entry")).like([]any{"parcel*", map[string]any{"any": []any{"late", "delayed"}}}).describe(
 			"Entries that must all be found. " + what)},
-		{"none", entries(ref("entry")).like([]any{"refund policy"}).describe(
+		{"none", entriesOf(refTo("entry")).like([]any{"refund policy"}).describe(
 			"Entries of which not one may be found, where this rule looks. It stands beside `any` or `all`. " + what)},
 	}
 }
@@ -262,11 +262,11 @@ func optionsOf(counted string) properties {
 			"Whether capitals count: `folded` (they do not) unless this or the rule, group or file around it says `exact`." + inherits)},
 		{"accents", oneOfWords(foldValues, nil, accentsSays).describe(
 			"Whether accents count: `folded` (they do not) unless this or the rule, group or file around it says `exact`. It cannot stand on a `regex`." + inherits)},
-		{"min", number(1).like(2).describe(
+		{"min", wholeNumber(1).like(2).describe(
 			"In how many messages, at the least. It counts messages, not words. " + counted)},
-		{"first", number(1).like(3).describe(
+		{"first", wholeNumber(1).like(3).describe(
 			"Only the first so many messages of the side that the rule looks at (`from`). It cannot stand beside `last`." + inherits)},
-		{"last", number(1).like(3).describe(
+		{"last", wholeNumber(1).like(3).describe(
 			"Only the last so many messages of the side that the rule looks at (`from`). It cannot stand beside `first`." + inherits)},
 	}
 }
@@ -291,12 +291,12 @@ func entrySchema() *schema {
 		optionsOf("On a list: messages with any of its entries; on a group with `any`: messages with any of its entries."))
 	s := &schema{
 		Type:          append(slices.Clone(textTypes), "object"),
-		Pattern:       wanted().Pattern,
-		PatternSays:   wanted().PatternSays,
+		Pattern:       wantedText().Pattern,
+		PatternSays:   wantedText().PatternSays,
 		Properties:    ps,
 		Additional:    false,
 		MinProperties: 1,
-		AnyOf:         has(slices.Concat(kindKeys, groupKeys)...).AnyOf,
+		AnyOf:         havingOneOf(slices.Concat(kindKeys, groupKeys)...).AnyOf,
 		Dependencies:  onlyOneWindow(),
 		Examples:      []any{"refund*", "money back", map[string]any{"word": "UPS", "case": "exact"}, map[string]any{"list": "carriers"}},
 		Snippets: []snippet{
@@ -308,18 +308,18 @@ func entrySchema() *schema {
 		},
 	}
 	for _, key := range kindKeys {
-		s.Dependencies[key] = without(except(slices.Concat(kindKeys, groupKeys), key)...)
+		s.Dependencies[key] = forbidding(allExcept(slices.Concat(kindKeys, groupKeys), key)...)
 	}
 	s.Dependencies["regex"].Properties = append(s.Dependencies["regex"].Properties, property{"accents", false})
 	for _, key := range groupKeys {
-		s.Dependencies[key] = without(kindKeys...)
+		s.Dependencies[key] = forbidding(kindKeys...)
 	}
 	// min counts messages with any of several words, so one of the other two
 	// groups alone cannot have it.
-	for _, key := range except(groupKeys, "any") {
-		s.Dependencies[key].If = has(except(groupKeys, key)...)
+	for _, key := range allExcept(groupKeys, "any") {
+		s.Dependencies[key].If = havingOneOf(allExcept(groupKeys, key)...)
 		s.Dependencies[key].Then = &schema{}
-		s.Dependencies[key].Else = without("min")
+		s.Dependencies[key].Else = forbidding("min")
 	}
 	return s.named("Entry").describe(
 		"What to look for. A text finds these words in this order, each as a whole word; a `*` at the end of a word is any ending: `refund*` finds refund, refunds, refunded. " +
@@ -328,15 +328,15 @@ func entrySchema() *schema {
 }
 
 func onlyOneWindow() map[string]*schema {
-	return map[string]*schema{"first": without("last"), "last": without("first")}
+	return map[string]*schema{"first": forbidding("last"), "last": forbidding("first")}
 }
 
 func ruleSchema() *schema {
 	from, within, status := sharedKeys(true)
 	ps := slices.Concat(
 		properties{
-			{"tag", label().like("refund").describe("The LiveChat tag to set, exact to the letter. It must exist in LiveChat. Several rules may set one tag.")},
-			{"name", label().like("refund-2").describe(
+			{"tag", labelText().like("refund").describe("The LiveChat tag to set, exact to the letter. It must exist in LiveChat. Several rules may set one tag.")},
+			{"name", labelText().like("refund-2").describe(
 				"A name for the records: unique, and not the tag of another rule. Without it the rule is named as its tag; the second rule of a tag is `refund#2`.")},
 		},
 		groupsOfEntries("A rule needs `any` or `all`, or both."),
@@ -344,9 +344,9 @@ func ruleSchema() *schema {
 			{"from", from},
 			{"within", within},
 			{"status", status},
-			{"set", label().like("topic").describe("A name that rules share of which only the first in the file that matches shall set its tag.")},
-			{"groups", entries(number(0)).like([]any{0, 7}).describe("Only chats in one of these LiveChat groups, by their numbers. Without it: all chats.")},
-			{"unless_tagged", entries(label()).like([]any{"vip"}).describe(
+			{"set", labelText().like("topic").describe("A name that rules share of which only the first in the file that matches shall set its tag.")},
+			{"groups", entriesOf(wholeNumber(0)).like([]any{0, 7}).describe("Only chats in one of these LiveChat groups, by their numbers. Without it: all chats.")},
+			{"unless_tagged", entriesOf(labelText()).like([]any{"vip"}).describe(
 				"Not if the chat bears one of these tags, set by a person. Tags that Autotag has set do not count.")},
 			{"internal", yesNo().describe("`true`: messages that only agents see are searched too.")},
 			{"fallback", yesNo().describe(
@@ -357,8 +357,8 @@ func ruleSchema() *schema {
 	s.Required = []string{"tag"}
 	s.Dependencies = onlyOneWindow()
 	s.If = &schema{Required: []string{"fallback"}, Properties: properties{{"fallback", &schema{Const: true}}}}
-	s.Then = without(except(ruleKeys, fallbackKeys...)...)
-	s.Else = has("any", "all")
+	s.Then = forbidding(allExcept(ruleKeys, fallbackKeys...)...)
+	s.Else = havingOneOf("any", "all")
 	s.Snippets = []snippet{
 		{"rule", "a tag and its words", map[string]any{"tag": "${1:refund}", "any": []any{"${2:refund*}"}}},
 		{"rule of two groups", "a word of each, in one message", map[string]any{"tag": "${1:late-delivery}", "within": "message",
@@ -382,11 +382,11 @@ func rulesSchema() *schema {
 		}).like(map[string]any{"from": "customer", "within": "message"}).describe("What holds for all rules that do not say otherwise.")},
 		{"lists", (&schema{
 			Type:       types{"object"},
-			Names:      &schema{Pattern: label().Pattern},
-			Additional: entries(ref("entry")).describe("A list: entries that rules use as `{list: name}`."),
+			Names:      &schema{Pattern: labelText().Pattern},
+			Additional: entriesOf(refTo("entry")).describe("A list: entries that rules use as `{list: name}`."),
 		}).like(map[string]any{"carriers": []any{"dhl", "ups", "royal mail"}}).describe(
 			"Words that several rules need, written once, each list with a name, and used as `{list: carriers}`. A list may use other lists, but not in a circle.")},
-		{"rules", list(ref("rule")).describe("The rules. Every active rule that matches a chat gives it its tag.")},
+		{"rules", listOf(refTo("rule")).describe("The rules. Every active rule that matches a chat gives it its tag.")},
 	})
 	s.Schema = "http://json-schema.org/draft-07/schema#"
 	s.Comment = "Made by: go generate ./pkg/rules"
@@ -401,12 +401,19 @@ func messageSchema() *schema {
 	content := properties{
 		{"form", (&schema{Type: types{"object"}, MinProperties: 1, Additional: &schema{Type: textTypes}}).
 			like(map[string]any{"Topic": "refund"}).describe("A form that the customer filled in: its questions, each with the answer.")},
-		{"button", label().like("Talk to sales").describe("A button of a bot that the customer pressed, by its label.")},
+		{"button", labelText().like("Talk to sales").describe("A button of a bot that the customer pressed, by its label.")},
 	}
 	customer := written()
 	customer.Type = append(slices.Clone(textTypes), "object")
 	customer.Properties, customer.Additional = content, false
 	customer.MinProperties, customer.MaxProperties = 1, 1
+	edited := written()
+	edited.Type = append(slices.Clone(textTypes), "array")
+	edited.Items, edited.MinItems = written(), 1
+	zero := 0
+	at := &schema{Type: types{"string", "integer"}, Minimum: &zero, Maximum: &zero,
+		Pattern:     `^\+?(0|(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+)$`,
+		PatternSays: "Write the time since the chat began, such as 90s, 5m or 2h."}
 	s := mappingOf(properties{
 		{"customer", customer.like("I want my money back", map[string]any{"form": map[string]any{"Topic": "refund"}}, map[string]any{"button": "Talk to sales"}).describe(
 			"What a customer writes: a text, a filled form `{form: {Topic: refund}}` or a pressed button `{button: \"Talk to sales\"}`.")},
@@ -415,18 +422,22 @@ func messageSchema() *schema {
 		{"internal", yesNo().describe("`true`: only agents see this message. It cannot stand on a customer's message.")},
 		{"markdown", yesNo().describe("`true`: the text is Markdown, and marked as such by the platform. It cannot stand on a form or a button.")},
 		{"greeting", yesNo().describe("`true`: an automatic greeting, which counts for nobody. It cannot stand on a customer's message.")},
+		{"edited", edited.like("refund please", []any{"refund", "refund please"}).describe(
+			"What the message was edited to: a text, or a list of texts one after the other. Rules see only the last. It cannot stand on a form or a button.")},
+		{"at", at.like("90s", "5m", "2h").describe(
+			"When the message came: the time since the chat began, as `90s`, `5m` or `2h`. Without it: one second after the message before.")},
 		{"deleted", yesNo().describe("`true`: the message was deleted, so it counts for nothing.")},
 	})
-	s.AnyOf = has(authorKeys...).AnyOf
+	s.AnyOf = havingOneOf(authorKeys...).AnyOf
 	s.Dependencies = map[string]*schema{}
 	for _, key := range authorKeys {
-		s.Dependencies[key] = without(except(authorKeys, key)...)
+		s.Dependencies[key] = forbidding(allExcept(authorKeys, key)...)
 	}
 	for _, key := range []string{"internal", "greeting"} {
 		s.Dependencies["customer"].Properties = append(s.Dependencies["customer"].Properties, property{key, &schema{Const: false}})
 	}
 	s.If = &schema{Required: []string{"customer"}, Properties: properties{{"customer", &schema{Type: types{"object"}}}}}
-	s.Then = &schema{Properties: properties{{"markdown", &schema{Const: false}}}}
+	s.Then = &schema{Properties: properties{{"markdown", &schema{Const: false}}, {"edited", false}}}
 	s.Snippets = []snippet{
 		{"customer", "what a customer writes", map[string]any{"customer": "$1"}},
 		{"agent", "what an agent writes", map[string]any{"agent": "$1"}},
@@ -437,30 +448,56 @@ func messageSchema() *schema {
 }
 
 func caseSchema() *schema {
-	tags := func() *schema { return list(label()) }
+	tags := func() *schema { return listOf(labelText()) }
 	s := mappingOf(properties{
-		{"name", label().like("refund asked for").describe("What the test shows. Without it the test is named by its number.")},
-		{"chat", list(ref("message")).describe("The messages of the chat, in their order; `[]` for none.")},
-		{"groups", list(number(0)).like([]any{3}).describe("The LiveChat groups that the chat is in, by their numbers. Without it: `[0]`.")},
+		{"name", labelText().like("refund asked for").describe("What the test shows. Without it the test is named by its number.")},
+		{"chat", listOf(refTo("message")).describe("The messages of the chat, in their order; `[]` for none.")},
+		{"groups", listOf(wholeNumber(0)).like([]any{3}).describe("The LiveChat groups that the chat is in, by their numbers. Without it: `[0]`.")},
 		{"tagged", tags().like([]any{"vip"}).describe("Tags that people have set on the chat before.")},
-		{"tags", tags().like([]any{"refund"}).describe("Exactly the tags that the rules must give, in any order; `[]` for none.")},
+		{"tags", listOf(refTo("want")).like([]any{"refund"}).describe(
+			"Exactly the tags that the rules must give, in any order; `[]` for none. An entry may ask for more: `{tag: refund, rule: refund-2, evidence: [\"money back\"]}`")},
+		{"not_tags", tags().like([]any{"refund"}).describe("Tags of which the rules must give none. With it `tags` may be left out: other tags are then not looked at.")},
 		{"shadow", tags().like([]any{"angry"}).describe("Exactly the tags that rules with `status: shadow` must ask for. Without it they are not looked at.")},
 	})
-	s.Required = []string{"chat", "tags"}
+	// One key that is none of these is a message: a test in one line.
+	s.Additional = nil
+	s.MinProperties = 1
+	s.If = &schema{Not: havingOneOf(caseKeys...), MaxProperties: 1}
+	s.Then = &schema{Names: &schema{MinLength: 1}, Additional: listOf(refTo("want"))}
+	s.Else = &schema{Required: []string{"chat"}, AnyOf: havingOneOf("tags", "not_tags").AnyOf, Names: &schema{}}
+	for _, key := range caseKeys {
+		s.Else.Names.Enum = append(s.Else.Names.Enum, key)
+	}
 	s.Snippets = []snippet{
 		{"test", "a chat and its tags", map[string]any{"name": "${1:refund asked for}", "chat": []any{map[string]any{"customer": "${2:I want my money back}"}}, "tags": []any{"${3:refund}"}}},
+		{"test in one line", "a message of a customer, and its tags", map[string]any{"${1:where is my parcel}": []any{"${2:late-delivery}"}}},
 		{"test without tags", "a chat that must get none", map[string]any{"name": "${1:only the policy}", "chat": []any{map[string]any{"customer": "${2:What is your refund policy?}"}}, "tags": []any{}}},
 	}
-	return s.named("Test").describe("One chat, and the tags that the rules must give it.")
+	return s.named("Test").describe("One chat, and the tags that the rules must give it. In one line, a message of a customer with its tags: `\"where is my parcel\": [late-delivery]`")
+}
+
+// wantSchema describes an entry of tags.
+func wantSchema() *schema {
+	s := mappingOf(properties{
+		{"tag", labelText().like("refund").describe("The tag that the rules must give.")},
+		{"rule", labelText().like("refund-2").describe("The rule that must give it, by its name.")},
+		{"evidence", entriesOf(&schema{Type: textTypes, MinLength: 1}).like([]any{"money back"}).describe(
+			"Pieces of the chat, as written there, that the rule must have found.")},
+	})
+	s.Type = append(slices.Clone(textTypes), "object")
+	s.Pattern, s.PatternSays = labelText().Pattern, labelText().PatternSays
+	s.Required = []string{"tag"}
+	return s.named("Expected tag").like("refund", map[string]any{"tag": "refund", "rule": "refund-2", "evidence": []any{"money back"}}).describe(
+		"A tag that the rules must give, or `{tag: ..., rule: ..., evidence: [...]}`, to ask also for the rule that gives it and for what it found.")
 }
 
 func testsSchema() *schema {
 	s := mappingOf(properties{
-		{"tests", list(ref("test")).describe("The tests. `tagctl rules test` runs them.")},
+		{"tests", listOf(refTo("test")).describe("The tests. `tagctl rules test` runs them.")},
 	})
 	s.Schema = "http://json-schema.org/draft-07/schema#"
 	s.Comment = "Made by: go generate ./pkg/rules"
 	s.Required = []string{"tests"}
-	s.Definitions = map[string]*schema{"test": caseSchema(), "message": messageSchema()}
+	s.Definitions = map[string]*schema{"test": caseSchema(), "message": messageSchema(), "want": wantSchema()}
 	return s.named("Tests of Autotag's rules").describe("Chats, and the tags that the rules must give them. README.md beside this file explains it all.")
 }

@@ -74,6 +74,7 @@ func TestSchemaExplainsEveryKey(t *testing.T) {
 		"an entry":        {rules.Definitions["entry"], termKeys},
 		"a file of tests": {tests, testFileKeys},
 		"a test":          {tests.Definitions["test"], caseKeys},
+		"an expected tag": {tests.Definitions["want"], wantKeys},
 		"a message":       {tests.Definitions["message"], messageKeys},
 		"a customer's":    {tests.Definitions["message"].property("customer"), contentKeys},
 	} {
@@ -317,7 +318,8 @@ var beyond = []struct {
 	{regexp.MustCompile(`^lists name each other in a circle`), "names within values cannot be compared"},
 	{regexp.MustCompile(` unfolds? to more than | lists within lists more than `), "nothing can be counted over several lists"},
 	{regexp.MustCompile(`^two rules are named |^the name .* is the tag of the rule `), "two rules cannot be compared"},
-	{regexp.MustCompile(`^no rule has the tag `), "the rules are in another file"},
+	{regexp.MustCompile(`^no rule has the tag |^no rule is named |^the rule .* gives the tag `), "the rules are in another file"},
+	{regexp.MustCompile(` is both in tags and in not_tags`), "two lists cannot be compared"},
 	{regexp.MustCompile(`cannot be reached with (first|last): `), "two numbers cannot be compared"},
 	{regexp.MustCompile(`\(within: message\)`), "what an entry may have would depend on the rule around it, or on the defaults"},
 	{regexp.MustCompile(` holds in a chat without any of its words`), "this depends on all entries of a group together"},
@@ -433,6 +435,7 @@ func TestSchemaRefuses(t *testing.T) {
 		ofTest    = "/tests/0"
 		ofMessage = "/tests/0/chat/0"
 	)
+	// The library does not say where a mapping is whose keys are at fault.
 	for _, c := range []struct{ text, at string }{
 		{"[a]", ""},
 		{"{}", ""},
@@ -472,7 +475,7 @@ func TestSchemaRefuses(t *testing.T) {
 		{rule("{tag: a, any: [b], groups: ['0']}"), ofRule + "/groups/0"},
 		{rule("{tag: a, any: [b], groups: [-1]}"), ofRule + "/groups/0"},
 		{rule("{tag: a, any: [b], unless_tagged: vip}"), ofRule + "/unless_tagged"},
-		{rule("{tag: a, any: [b], first: 1, last: 2}"), ofRule + "/last " + ofRule + "/first"},
+		{rule("{tag: a, any: [b], first: 1, last: 2}"), ofRule + "/last & " + ofRule + "/first"},
 		{rule("{tag: a, any: [b], min: 0}"), ofRule + "/min"},
 		{rule("{tag: a, any: [b], fallback: true}"), ofRule + "/any"},
 		{rule("{tag: a, fallback: true, case: exact}"), ofRule + "/case"},
@@ -485,8 +488,8 @@ func TestSchemaRefuses(t *testing.T) {
 		{entry("{wrod: a}"), ofEntry},
 		{entry("{refund: now}"), ofEntry},
 		{entry("{word: a, tag: b}"), ofEntry},
-		{entry("{word: a, contains: b}"), ofEntry + "/word " + ofEntry + "/contains"},
-		{entry("{list: a, any: [b]}"), ofEntry + "/list " + ofEntry + "/any"},
+		{entry("{word: a, contains: b}"), ofEntry + "/word & " + ofEntry + "/contains"},
+		{entry("{list: a, any: [b]}"), ofEntry + "/list & " + ofEntry + "/any"},
 		{entry("{word: [a]}"), ofEntry + "/word"},
 		{entry("{word: ''}"), ofEntry + "/word"},
 		{entry("{regex: ''}"), ofEntry + "/regex"},
@@ -495,7 +498,7 @@ func TestSchemaRefuses(t *testing.T) {
 		{entry("{word: a, min: '2'}"), ofEntry + "/min"},
 		{entry("{word: a, min: 1.5}"), ofEntry + "/min"},
 		{entry("{word: a, first: 1000000001}"), ofEntry + "/first"},
-		{entry("{word: a, first: 1, last: 1}"), ofEntry + "/last " + ofEntry + "/first"},
+		{entry("{word: a, first: 1, last: 1}"), ofEntry + "/last & " + ofEntry + "/first"},
 		{entry("{all: [a], min: 2}"), ofEntry + "/min"},
 		{entry("{any: [{any: [{word: a, within: chat}]}]}"), ofEntry + "/any/0/any/0"},
 		{"tests: ~", "/tests"},
@@ -507,14 +510,22 @@ func TestSchemaRefuses(t *testing.T) {
 		{test("{chat: [], tags: a}"), ofTest + "/tags"},
 		{test("{chat: a, tags: []}"), ofTest + "/chat"},
 		{test("{chat: [], tags: [~]}"), ofTest + "/tags/0"},
+		{test("{'': [a]}"), ""},
+		{test("{where is it: a}"), ofTest + "/where is it"},
+		{test("{where: [a], is it: [a]}"), " & " + ofTest},
+		{test("{where is it: [{rule: a}]}"), ofTest + "/where is it/0"},
+		{test("{chat: [], not_tags: a}"), ofTest + "/not_tags"},
+		{test("{chat: [], tags: [{tag: a, rul: b}]}"), ofTest + "/tags/0"},
+		{test("{chat: [], tags: [{tag: a, evidence: b}]}"), ofTest + "/tags/0/evidence"},
+		{test("{chat: [], tags: [{tag: a, evidence: ['']}]}"), ofTest + "/tags/0/evidence/0"},
 		{test("{chat: [], tags: [], groups: [a]}"), ofTest + "/groups/0"},
-		{test("{chat: [], tags: [], shadows: []}"), ofTest},
+		{test("{chat: [], tags: [], shadows: []}"), ""},
 		{message("a"), ofMessage},
 		{message("~"), ofMessage},
 		{message("{}"), ofMessage},
 		{message("{internal: true}"), ofMessage},
 		{message("{visitor: a}"), ofMessage},
-		{message("{customer: a, agent: b}"), ofMessage + "/customer " + ofMessage + "/agent"},
+		{message("{customer: a, agent: b}"), ofMessage + "/customer & " + ofMessage + "/agent"},
 		{message("{customer: ~}"), ofMessage + "/customer"},
 		{message("{customer: ''}"), ofMessage + "/customer"},
 		{message("{agent: [a]}"), ofMessage + "/agent"},
@@ -528,6 +539,12 @@ func TestSchemaRefuses(t *testing.T) {
 		{message("{customer: {form: {A: ~}}}"), ofMessage + "/customer/form/A"},
 		{message("{customer: {button: ' '}}"), ofMessage + "/customer/button"},
 		{message("{customer: {form: {A: b}, button: c}}"), ofMessage + "/customer"},
+		{message("{customer: a, edited: ''}"), ofMessage + "/edited"},
+		{message("{customer: a, edited: []}"), ofMessage + "/edited"},
+		{message("{customer: {button: a}, edited: b}"), ofMessage + "/edited"},
+		{message("{customer: a, at: 5}"), ofMessage + "/at"},
+		{message("{customer: a, at: -5m}"), ofMessage + "/at"},
+		{message("{customer: a, at: soon}"), ofMessage + "/at"},
 		{message("{customer: {button: a}, markdown: true}"), ofMessage + "/markdown"},
 	} {
 		name := "rules.yaml"
@@ -549,7 +566,7 @@ func TestSchemaRefuses(t *testing.T) {
 		}
 		places := leaves(refused)
 		slices.Sort(places)
-		want := strings.Split(c.at, " ")
+		want := strings.Split(c.at, " & ")
 		slices.Sort(want)
 		if places = slices.Compact(places); !slices.Equal(places, want) {
 			t.Errorf("refused at %q, not at %q:\n%s", places, want, c.text)
@@ -573,11 +590,15 @@ func leaves(err *jsonschema.ValidationError) []string {
 	return places
 }
 
+// oneLineSlip is a fault of a test with one key. It may be a slip for a key of a
+// test, says the program; to the schema it is a message, a test in one line.
+var oneLineSlip = regexp.MustCompile(`^unknown key .*; did you mean "(` + strings.Join(caseKeys, "|") + `)"\?$`)
+
 // Schema and program agree on a file after any edits of its keys and values.
 func TestSchemaAgreesAfterEdits(t *testing.T) {
 	t.Parallel()
 	e, set := newEditor(t), testedRules(t)
-	keys := slices.Concat(fileKeys, defaultsKeys, ruleKeys, termKeys, testFileKeys, caseKeys, messageKeys, contentKeys, []string{"wrod", "404", "' x'"})
+	keys := slices.Concat(fileKeys, defaultsKeys, ruleKeys, termKeys, testFileKeys, caseKeys, wantKeys, messageKeys, contentKeys, []string{"wrod", "404", "' x'"})
 	values := []string{"~", "a", "''", "' '", "' a'", `"a\nb"`, "0", "1", "-1", "2.5", "'2'", "true", "yes", "'true'", "off", "exact", "customer", "message",
 		"[]", "[a]", "[~]", "[1]", "[[a]]", "[{}]", "{}", "{word: a}", "{a: b}", "[{word: a}]", "[{word: a, min: 1}]", "[{none: [a]}]", "[{customer: a}]", "{button: a}", "{form: {A: b}}"}
 	refused, agreed := 0, 0
@@ -652,6 +673,9 @@ func TestSchemaAgreesAfterEdits(t *testing.T) {
 			return // a key stands there twice
 		}
 		ps := verdict(set, file, edited)
+		if slices.ContainsFunc(ps, func(p Problem) bool { return oneLineSlip.MatchString(p.Message) }) {
+			return
+		}
 		if err := e.schema(file).Validate(v); err != nil {
 			if refused++; !ps.Failed() {
 				t.Fatalf("in order, and refused: %v\n%s", err, edited)

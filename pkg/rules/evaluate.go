@@ -26,6 +26,7 @@ type match struct {
 	raw                stream  // of a text as it is written, for regexes: keys alone
 	current            *stream // that is searched
 	candidates         []int32 // regexes that may be found in a text
+	candidateAt        []int32
 	leafAt             []int32
 	leaves             []foundLeaf
 	finds              []leafFind
@@ -55,15 +56,20 @@ type match struct {
 }
 
 func newMatch(m *matcher) *match {
+	regexes := 0
+	if m.regexes != nil {
+		regexes = len(m.regexes.items)
+	}
 	return &match{
-		m:       m,
-		leafAt:  make([]int32, m.leaves),
-		nodeAt:  make([]int32, len(m.nodes)),
-		stateAt: make([]int32, len(m.rules)),
-		sides:   make([]sideMessages, len(m.sides)),
-		lists:   make(map[listKey]listOutcome),
-		visited: make(map[visit]bool),
-		seen:    make(map[*Term]bool),
+		m:           m,
+		candidateAt: make([]int32, regexes),
+		leafAt:      make([]int32, m.leaves),
+		nodeAt:      make([]int32, len(m.nodes)),
+		stateAt:     make([]int32, len(m.rules)),
+		sides:       make([]sideMessages, len(m.sides)),
+		lists:       make(map[listKey]listOutcome),
+		visited:     make(map[visit]bool),
+		seen:        make(map[*Term]bool),
 	}
 }
 
@@ -143,12 +149,15 @@ type matchedRule struct {
 // match says which tags the rules ask for on a transcript.
 func (m *matcher) match(t *transcript.Transcript) Result {
 	s := m.searches.Get().(*match)
+	defer m.searches.Put(s)
+	return s.match(t)
+}
+
+func (s *match) match(t *transcript.Transcript) Result {
 	s.t = t
+	defer s.reset()
 	s.findLeaves()
-	result := s.result()
-	s.reset()
-	m.searches.Put(s)
-	return result
+	return s.result()
 }
 
 // maxKept is how much of a map is worth clearing rather than making it anew.

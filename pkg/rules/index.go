@@ -59,7 +59,6 @@ const (
 	byUnspaced
 	bySign
 	byAnywhere
-	lookups
 )
 
 // newShape gives the shape of a pattern that has units.

@@ -186,7 +186,7 @@ func (s *sample) set() *Set {
 
 func (s *sample) text() string {
 	var b strings.Builder
-	for range 1 + s.IntN(6) {
+	for range 1 + s.IntN(4) {
 		switch {
 		case len(s.said) > 0 && often(s, 5):
 			b.WriteString(pick(s, s.said))
@@ -202,7 +202,7 @@ func (s *sample) text() string {
 	case 17:
 		text = strings.ToUpper(text)
 	case 18:
-		text = strings.Repeat(text, 1+s.IntN(20))
+		text = strings.Repeat(text, 1+s.IntN(10))
 	case 19:
 		text = strings.ReplaceAll(text, " ", "**")
 	}
@@ -214,7 +214,7 @@ func (s *sample) chat() *transcript.Transcript {
 	if often(s, 2) {
 		t.Tagged = []string{"vip"}
 	}
-	for i := range s.IntN(7) {
+	for i := range s.IntN(6) {
 		m := transcript.Message{
 			EventID: "T_" + strconv.Itoa(i), At: time.Unix(int64(i), 0),
 			Author:   pick(s, []transcript.Author{transcript.Customer, transcript.Customer, transcript.Agent, transcript.Bot, transcript.Unknown}),
@@ -315,4 +315,86 @@ func TestMatchAgreesOnSmallSets(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// spelt chooses what bytes say, for the fuzzer.
+type spelt struct{ rest []byte }
+
+func (w *spelt) IntN(n int) int {
+	if len(w.rest) == 0 {
+		return 0
+	}
+	i := int(w.rest[0])
+	w.rest = w.rest[1:]
+	if n > 256 && len(w.rest) > 0 {
+		i = i<<8 | int(w.rest[0])
+		w.rest = w.rest[1:]
+	}
+	return i % n
+}
+
+func FuzzMatchAgrees(f *testing.F) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 20 {
+		b := make([]byte, 200+r.IntN(800))
+		for i := range b {
+			b[i] = byte(r.IntN(256))
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if err := checkAgreement(&sample{chooser: &spelt{b}}, 2); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// Matching takes new memory for its result alone.
+func TestMatchAllocates(t *testing.T) {
+	set := mustParse(t, `
+lists: {words: [chargeback, "money back", dispute*]}
+rules:
+  - {tag: a, any: [refund, {list: words}, {contains: fraud}, {regex: 'order #\d+'}, {canned: "Hi %name%, I am here to help"}]}
+  - {tag: b, within: message, all: [parcel, late], none: [thanks]}
+  - {tag: c, any: [{word: Straße, case: exact}, 退款, ":("]}
+`)
+	s := newMatch(set.matcher())
+	for _, test := range []struct {
+		says string
+		chat *transcript.Transcript
+		want float64
+	}{
+		{"nothing is found", chat("c: Hello, I'd like to know more about it!", "a: Of course - what is it about?", "c: der Käse, 24小时, naïve"), 0},
+		{"a veto alone is found", chat("c: thanks a lot"), 0},
+		{"a word: the hits and the evidence of one", chat("c: my refund please"), 2},
+		{"a rule message by message", chat("c: my parcel is late"), 2},
+	} {
+		t.Run(test.says, func(t *testing.T) {
+			if got := testing.AllocsPerRun(100, func() { s.match(test.chat) }); got != test.want {
+				t.Errorf("%v allocations, want %v", got, test.want)
+			}
+		})
+	}
+}
+
+// What is slow for other matchers is not for this one: a term's beginning again
+// and again, words without an end, marks without an end.
+func TestMatchOfLongTexts(t *testing.T) {
+	t.Parallel()
+	set := mustParse(t, `
+rules:
+  - {tag: a, any: [refund*, "refund* now", "re* re* re* x", "退款* x", 退退退退x, {contains: aaaaaaab}, {regex: '(a+)+b'}, {canned: "%a%refund%b%refund%c%x"}]}
+`)
+	var lines []string
+	for i, part := range []string{"refund ", "re ", "退款", "退", "a", "e\u0301", "\u0301", "क्", "👩\u200d", "🇩", "- ", "n't", "1.", "\xff", "**", "[", "&amp;", "İ", "ﷺ"} {
+		text := strings.Repeat(part, 2<<10/len(part))
+		lines = append(lines, "c: "+text)
+		if i%2 == 0 {
+			lines = append(lines, "cm: "+text)
+		}
+	}
+	tr := chat(lines...)
+	if want, got := set.MatchReference(tr), set.Match(tr); !reflect.DeepEqual(want, got) {
+		t.Error(cmp.Diff(want, got))
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/text/unicode/norm"
 	"pgregory.net/rapid"
 
@@ -150,7 +151,12 @@ func FuzzMatch(f *testing.F) {
 			{EventID: "1", Texts: []transcript.Text{{Field: "text", Text: text, Markdown: markdown}}},
 			{EventID: "2", Texts: []transcript.Text{{Field: "answer:1", Text: text + term, Markdown: markdown}, {Field: "answer:2", Text: term}}},
 		}}
-		checkPlaces(t, tr, (&Set{Rules: rules}).Match(tr))
+		set := &Set{Rules: rules}
+		result := set.Match(tr)
+		checkPlaces(t, tr, result)
+		if diff := cmp.Diff(set.MatchReference(tr), result); diff != "" {
+			t.Fatalf("Match differs (-reference +match):\n%s", diff)
+		}
 	})
 }
 

@@ -154,6 +154,15 @@ func (s *match) findRegexes(x *regexIndex, text string, v *view) {
 	}
 }
 
+// candidate notes that a regex may be found in the text, once.
+func (s *match) candidate(regex int32) {
+	if at := int(s.candidateAt[regex]); at < len(s.candidates) && s.candidates[at] == regex {
+		return
+	}
+	s.candidateAt[regex] = int32(len(s.candidates))
+	s.candidates = append(s.candidates, regex)
+}
+
 // foldRaw puts a text into the keys of raw as it is written but for the case of
 // its letters.
 func (s *match) foldRaw(text string, foreign bool) int {

@@ -31,9 +31,6 @@ const (
 
 const isAnyGap = isBlankRun | isDash
 
-// isSign says whether the unit is neither letter, digit, blank nor dash.
-func (c class) isSign() bool { return c&(isLetter|isDigit|isAnyGap) == 0 }
-
 // endsWord says whether a word ends between two neighbours; see wordEnds.
 func (c class) endsWord(next class) bool {
 	return c&isWord == 0 || next&isWord == 0 || (c|next)&isUnspaced != 0

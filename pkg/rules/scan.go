@@ -205,7 +205,7 @@ func (s *match) wordsEnd(i int) int {
 // found notes the find of a leaf, if it is the first in this message.
 func (s *match) found(leaf int32, start, end int) {
 	if leaf < 0 {
-		s.candidates = append(s.candidates, ^leaf)
+		s.candidate(^leaf)
 		return
 	}
 	if s.isFound(leaf) {

@@ -178,8 +178,8 @@ func measure(c config, f *folder, name string, text *corpus) (cell, error) {
 		&containsLoop{newLookup(f, text.terms)},
 		re,
 	}
-	for i, m := range competitors {
-		found, planted, words := 0, 0, 0
+	for _, m := range competitors {
+		found, planted := 0, 0
 		start := cpuTime()
 		for j, t := range text.chats {
 			found += m.match(t)
@@ -188,17 +188,15 @@ func measure(c config, f *folder, name string, text *corpus) (cell, error) {
 			} else {
 				planted += text.planted[j]
 			}
-			words++
 			if cpuTime()-start > c.check {
 				break
 			}
 		}
-		if i == 0 {
-			result.density = float64(text.words) * float64(words) / float64(len(text.chats)) / float64(max(found, 1))
-		}
 		share := float64(found) / float64(planted)
 		result.found = append(result.found, share)
 	}
+	// What was looked at may be a part only.
+	result.density = float64(text.words) / (float64(text.plants) * result.found[0])
 	rates := make([][]float64, len(competitors))
 	next := make([]int, len(competitors))
 	runtime.GC()

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"reflect"
 	"runtime"
@@ -177,8 +178,8 @@ func measure(c config, f *folder, name string, text *corpus) (cell, error) {
 		&containsLoop{newLookup(f, text.terms)},
 		re,
 	}
-	for i, m := range competitors {
-		found, planted, words := 0, 0, 0
+	for _, m := range competitors {
+		found, planted := 0, 0
 		start := cpuTime()
 		for j, t := range text.chats {
 			found += m.match(t)
@@ -187,17 +188,15 @@ func measure(c config, f *folder, name string, text *corpus) (cell, error) {
 			} else {
 				planted += text.planted[j]
 			}
-			words++
 			if cpuTime()-start > c.check {
 				break
 			}
 		}
-		if i == 0 {
-			result.density = float64(text.words) * float64(words) / float64(len(text.chats)) / float64(max(found, 1))
-		}
-		share := float64(found) / float64(max(planted, 1))
+		share := float64(found) / float64(planted)
 		result.found = append(result.found, share)
 	}
+	// What was looked at may be a part only.
+	result.density = float64(text.words) / (float64(text.plants) * result.found[0])
 	rates := make([][]float64, len(competitors))
 	next := make([]int, len(competitors))
 	runtime.GC()
@@ -232,6 +231,7 @@ func compile(terms []string) (*rules.Set, compiled, error) {
 	costs := compiled{file: len(file)}
 	var before, read, done, after runtime.MemStats
 	runtime.GC()
+	runtime.GC() // what is in a sync.Pool goes with the second
 	runtime.ReadMemStats(&before)
 	start := cpuTime()
 	set, problems := rules.Parse("rules.yaml", file)
@@ -284,7 +284,11 @@ func (c cell) print(out io.Writer) {
 	}
 	fmt.Fprintf(out, "   %10.0f  ", c.density)
 	for _, f := range c.found {
-		fmt.Fprintf(out, "%5.0f", 100*f)
+		if math.IsNaN(f) || math.IsInf(f, 0) { // of none
+			fmt.Fprintf(out, "%5s", "-")
+		} else {
+			fmt.Fprintf(out, "%5.0f", 100*f)
+		}
 	}
 	fmt.Fprintln(out)
 }

@@ -96,6 +96,7 @@ type thread struct {
 	facts     *transcript.Facts
 	own       []transcript.Fact // from the log, of the thread alone
 	run       string
+	readAt    time.Time // by this worker's clock
 	last      time.Time // newest webhook that may change the answer
 	lastSeq   uint64
 	reach     uint64
@@ -143,6 +144,7 @@ func (t *thread) saw(w Webhook) {
 
 // read unites what the store and the log know of a thread.
 func (c *Core) read(ctx context.Context, k transcript.Key, set *rules.Set, reach uint64) (*thread, error) {
+	readAt := c.Clock.Now()
 	known, err := c.Store.Get(ctx, k)
 	if err != nil {
 		return nil, fmt.Errorf("read the thread from the store: %w", err)
@@ -152,7 +154,7 @@ func (c *Core) read(ctx context.Context, k transcript.Key, set *rules.Set, reach
 		return nil, fmt.Errorf("read the thread's log: %w", err)
 	}
 	unless := set.UnlessTags()
-	t := &thread{key: k, facts: &transcript.Facts{}, run: known.Run}
+	t := &thread{key: k, facts: &transcript.Facts{}, run: known.Run, readAt: readAt}
 	t.facts.AddAll(known.Facts)
 	t.from.Redis = t.facts.Events()
 	logged := &transcript.Facts{}
@@ -308,6 +310,10 @@ func flip(tagged, unclear []string, n int) []string {
 func (c *Core) getChat(ctx context.Context, t *thread) (answered bool, err error) {
 	if _, err := c.permit(ctx, t.key.Org, ""); err != nil {
 		return false, err
+	}
+	// Who was frozen meanwhile looks anew: another may have asked and decided.
+	if c.Clock.Now().Sub(t.readAt) > shortWait+slowIntent {
+		return false, ErrConflict
 	}
 	at := c.Clock.Now()
 	var chat livechat.Chat

@@ -555,6 +555,24 @@ func TestCallsHeldBackForDaysAreNotGivenUp(t *testing.T) {
 }
 
 // get_chat that fails for a thread is asked with growing pauses.
+// A worker that was frozen between reading a thread and asking LiveChat for it
+// looks anew first.
+func TestAFrozenWorkerDoesNotAskForWhatItReadLongAgo(t *testing.T) {
+	w := newScene(t, nil)
+	w.chat("T0", "refund")
+	w.until(t, rest)
+	core := w.core()
+	frozen, err := core.read(t.Context(), orgT0, w.sets[0], 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	frozen.readAt = w.now.Add(-time.Minute)
+	calls := len(w.platform.calls)
+	if _, err := core.getChat(t.Context(), frozen); !errors.Is(err, ErrConflict) || len(w.platform.calls) > calls {
+		t.Errorf("%v, %d calls", err, len(w.platform.calls)-calls)
+	}
+}
+
 func TestGetChatThatFailsIsAskedEverMoreSeldom(t *testing.T) {
 	w := newScene(t, func(w *world) {
 		w.platform.outage, w.platform.outageUntil = &livechat.Error{Type: "internal", Status: 500}, epoch.Add(2*time.Hour)

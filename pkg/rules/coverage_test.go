@@ -126,6 +126,19 @@ func TestMutateLists(t *testing.T) {
 	}
 }
 
+// The tests that come with the program see every rule, and would miss at least
+// 95 of 100 terms.
+func TestShippedTestsAreThorough(t *testing.T) {
+	t.Parallel()
+	set, tests := shipped(t)
+	if c := set.Coverage(tests.Cases); c.Rules.Covered < c.Rules.Total || c.Terms.Percent() < 95 {
+		t.Errorf("coverage: %+v", c)
+	}
+	if m := set.Mutate(tests.Cases); m.Share().Percent() < 95 {
+		t.Errorf("no test would miss %s", names(m.Unnoticed))
+	}
+}
+
 // Taking a word out of the file by hand says the same as Mutate.
 func TestMutateIsAnEdit(t *testing.T) {
 	t.Parallel()

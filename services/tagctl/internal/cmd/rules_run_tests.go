@@ -19,6 +19,9 @@ type testReport struct {
 	Passed int          `json:"passed"`
 	Failed int          `json:"failed"`
 	Tests  []testResult `json:"tests"`
+	// Only where they are asked for.
+	Coverage *rules.Coverage `json:"coverage,omitempty"`
+	Mutation *rules.Mutation `json:"mutation,omitempty"`
 }
 
 type testResult struct {
@@ -39,7 +42,8 @@ type testFile struct {
 }
 
 func (s *session) rulesTest() *cobra.Command {
-	return &cobra.Command{
+	var thorough thoroughness
+	c := &cobra.Command{
 		Annotations: annotates,
 		Use:         "test [TESTFILE...]",
 		Short:       "Run the examples that stand beside the rules",
@@ -56,20 +60,31 @@ line:
 A failed test is shown with the tags that are missing and those that are too
 many, and why.
 
-Exit status: 0 all tests hold; 1 a test failed, or a file is at fault; 2 a file is
-missing or the usage wrong.
+--coverage shows for each rule whether it matched in a test, and which of its terms
+were found where they count: in messages that the rule looks at. Entries of a list
+count once. --mutate takes each term out of the rules in turn and runs the tests
+again; it lists the terms that no test would miss.
 
-With -o json: {"passed", "failed", "tests": [{"name", "ok", "missing": [], "extra": []}]}.
+Exit status: 0 all tests hold; 1 a test failed, a file is at fault, or the tests
+reach less than --min-coverage or --min-mutation; 2 a file is missing or the usage
+wrong.
+
+With -o json: {"passed", "failed", "tests": [{"name", "ok", "missing": [], "extra": []}]},
+with --coverage also "coverage": {"rules": {"covered", "total"}, "terms": {"covered",
+"total"}, "by_rule": [], "by_list": []}, with --mutate also "mutation": {"terms",
+"noticed", "unnoticed": [{"rule" or "list", "term", "line", "column"}]}.
 With -o github: annotations for GitHub Actions, at the line of each failed test.`,
 		Example: `  tagctl rules test
   tagctl rules test --rules new-rules.yaml configs/rules_test.yaml
+  tagctl rules test --coverage --mutate
+  tagctl rules test --min-coverage 90 -o github
   cat configs/rules_test.yaml
     tests:
       - name: refund asked for
         chat: [{customer: "I want my MONEY-BACK"}, {agent: Sure}]
         tags: [refund]`,
 		ValidArgsFunction: completeFiles(1000),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
 			set, path, err := s.loadRules()
 			if err != nil {
 				return err
@@ -82,20 +97,28 @@ With -o github: annotations for GitHub Actions, at the line of each failed test.
 			for _, f := range files {
 				report.run(set, f)
 			}
+			enough, err := thorough.add(&report, set, files)
+			if err != nil {
+				return usageError(c, err)
+			}
 			switch s.output.value {
 			case "json":
 				err = s.json(report)
 			case github:
 				report.annotate(s, set)
+				report.annotateThoroughness(s, path, thorough)
 			default:
 				report.print(s, set)
+				report.printThoroughness(s, path, thorough)
 			}
-			if err == nil && report.Failed > 0 {
+			if err == nil && (report.Failed > 0 || !enough) {
 				err = errNo
 			}
 			return err
 		},
 	}
+	thorough.flags(c.Flags())
+	return c
 }
 
 // loadTests reads the files of tests, all of them before any is run.

@@ -1,0 +1,155 @@
+package cmd
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/rivo/uniseg"
+	"github.com/spf13/pflag"
+
+	"autotag/pkg/rules"
+)
+
+// thoroughness is what rules test tells of the tests themselves when asked.
+type thoroughness struct {
+	coverage, mutate         bool
+	minCoverage, minMutation float64
+}
+
+func (t *thoroughness) flags(flags *pflag.FlagSet) {
+	flags.BoolVar(&t.coverage, "coverage", false, "show which rules and terms the tests look at")
+	flags.Float64Var(&t.minCoverage, "min-coverage", 0, "fail below this `PERCENT` of rules or of terms (with --coverage)")
+	flags.BoolVar(&t.mutate, "mutate", false, "show the terms that no test would miss")
+	flags.Float64Var(&t.minMutation, "min-mutation", 0, "fail below this `PERCENT` of terms that a test would miss (with --mutate)")
+}
+
+// add fills in what was asked for, and says whether it is enough.
+func (t *thoroughness) add(r *testReport, set *rules.Set, files []testFile) (enough bool, err error) {
+	for _, p := range []float64{t.minCoverage, t.minMutation} {
+		if p < 0 || p > 100 {
+			return false, fmt.Errorf("--min-coverage and --min-mutation are percentages, from 0 to 100")
+		}
+	}
+	var cases []rules.Case
+	for _, f := range files {
+		cases = append(cases, f.tests.Cases...)
+	}
+	enough = true
+	if t.coverage || t.minCoverage > 0 {
+		c := set.Coverage(cases)
+		r.Coverage = &c
+		enough = c.Rules.Percent() >= t.minCoverage && c.Terms.Percent() >= t.minCoverage
+	}
+	if t.mutate || t.minMutation > 0 {
+		m := set.Mutate(cases)
+		r.Mutation = &m
+		enough = enough && m.Share().Percent() >= t.minMutation
+	}
+	return enough, nil
+}
+
+// printThoroughness shows the coverage as a table, and the terms that no test
+// would miss.
+func (r *testReport) printThoroughness(s *session, path string, t thoroughness) {
+	if c := r.Coverage; c != nil {
+		fmt.Fprintln(s.stdout)
+		s.printCoverage(path, c)
+		tooLittle(s, "coverage", min(c.Rules.Percent(), c.Terms.Percent()), t.minCoverage)
+	}
+	if m := r.Mutation; m != nil {
+		fmt.Fprintln(s.stdout)
+		for _, p := range m.Unnoticed {
+			fmt.Fprintf(s.stdout, "%s:%d:%d: no test would miss %s (%s)\n", path, p.Line, p.Column, word(p.Term), owner(p))
+		}
+		fmt.Fprintf(s.stdout, "mutation: of %s, %s would be missed\n", count(m.Terms, "term"), share(m.Share()))
+		tooLittle(s, "mutation", m.Share().Percent(), t.minMutation)
+	}
+}
+
+func tooLittle(s *session, what string, got, least float64) {
+	if got < least {
+		fmt.Fprintf(s.stdout, "%s: less than %g %%\n", what, least)
+	}
+}
+
+func (s *session) printCoverage(path string, c *rules.Coverage) {
+	type row struct {
+		name, verdict string
+		rules.Share
+		uncovered []rules.TermPlace
+	}
+	var rows []row
+	for _, r := range c.ByRule {
+		verdict := "matched"
+		if !r.Matched {
+			verdict = "never matched"
+		}
+		rows = append(rows, row{word(r.Rule), verdict, r.Share, r.Uncovered})
+	}
+	for _, l := range c.ByList {
+		rows = append(rows, row{"list " + word(l.List), "", l.Share, l.Uncovered})
+	}
+	longest := len("rule")
+	for _, r := range rows {
+		longest = max(longest, uniseg.StringWidth(r.name))
+	}
+	pad := func(text string, to int) string {
+		return text + strings.Repeat(" ", max(0, to-uniseg.StringWidth(text)))
+	}
+	line := func(name, verdict, terms string) {
+		fmt.Fprintln(s.stdout, strings.TrimRight(pad(name, longest)+"  "+pad(verdict, len("never matched"))+"  "+terms, " "))
+	}
+	line("rule", "", "terms found")
+	for _, r := range rows {
+		terms := "-"
+		if r.Total > 0 {
+			terms = fmt.Sprintf("%d of %d", r.Covered, r.Total)
+		}
+		line(r.name, r.verdict, terms)
+		for _, p := range r.uncovered {
+			fmt.Fprintf(s.stdout, "    %s:%d:%d: in no test: %s\n", path, p.Line, p.Column, word(p.Term))
+		}
+	}
+	fmt.Fprintf(s.stdout, "coverage: %s of the rules, %s of the terms\n", share(c.Rules), share(c.Terms))
+}
+
+// share shows a part of a whole, rounded down, so that only all is 100 %.
+func share(p rules.Share) string {
+	return fmt.Sprintf("%d %% (%d of %d)", int(p.Percent()), p.Covered, p.Total)
+}
+
+func owner(p rules.TermPlace) string {
+	if p.List != "" {
+		return "list " + word(p.List)
+	}
+	return "rule " + word(p.Rule)
+}
+
+// annotateThoroughness says for GitHub where the tests see too little.
+func (r *testReport) annotateThoroughness(s *session, path string, t thoroughness) {
+	if c := r.Coverage; c != nil {
+		note := func(places []rules.TermPlace) {
+			for _, p := range places {
+				s.annotation("warning", path, p.Line, p.Column, "", "in no test: "+word(p.Term))
+			}
+		}
+		for _, of := range c.ByRule {
+			if !of.Matched {
+				s.annotation("warning", path, of.Line, 1, "", "rule "+word(of.Rule)+" matches in no test")
+			}
+			note(of.Uncovered)
+		}
+		for _, of := range c.ByList {
+			note(of.Uncovered)
+		}
+		fmt.Fprintf(s.stdout, "coverage: %s of the rules, %s of the terms\n", share(c.Rules), share(c.Terms))
+		tooLittle(s, "coverage", min(c.Rules.Percent(), c.Terms.Percent()), t.minCoverage)
+	}
+	if m := r.Mutation; m != nil {
+		for _, p := range m.Unnoticed {
+			s.annotation("warning", path, p.Line, p.Column, "", "no test would miss "+word(p.Term)+" ("+owner(p)+")")
+		}
+		fmt.Fprintf(s.stdout, "mutation: of %s, %s would be missed\n", count(m.Terms, "term"), share(m.Share()))
+		tooLittle(s, "mutation", m.Share().Percent(), t.minMutation)
+	}
+}

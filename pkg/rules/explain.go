@@ -191,10 +191,11 @@ func (s side) finding(t *Term, in scope, lists map[evaluation]*Finding) *Finding
 		lists[key] = f
 		f.Entries = all(t.Entries)
 	default:
-		found := s.found(t, in)
+		found := s.found(t, in) // some of all, in the same order
 		for _, at := range s.all(t) {
 			p := Place{at.message, at.text, at.start, at.end}
-			if slices.Contains(found, at) {
+			if len(found) > 0 && found[0] == at {
+				found = found[1:]
 				f.Places = append(f.Places, p)
 			} else {
 				f.Outside = append(f.Outside, p)

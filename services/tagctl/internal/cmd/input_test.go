@@ -54,17 +54,18 @@ func TestHostileInput(t *testing.T) {
 		"endless line":  {stdin: endless("x"), stderr: "tagctl: standard input has more than 1 MiB; give one chat at a time\n"},
 		"endless NUL":   {stdin: endless("\x00"), stderr: "tagctl: standard input has more than 1 MiB; give one chat at a time\n"},
 		"many lines":    {stdin: strings.NewReader(strings.Repeat("\n", maxMessages+1)), stderr: "tagctl: standard input has more than 5000 lines; give one chat at a time\n"},
-		"enough lines":  {stdin: strings.NewReader(strings.Repeat("x\n", maxMessages)), stdout: "0 tags for 5000 messages from customer\n"},
+		"enough lines":  {stdin: strings.NewReader(strings.Repeat("x\n", maxMessages)), stdout: "  (5000 messages without a find)\n\n2 rules left out; show all with --all, one with --rule NAME\n0 tags for 5000 messages from customer\n"},
 		"NUL":           {stdin: strings.NewReader("x\nrefund\x00\n"), stderr: "tagctl: standard input, line 2: a NUL byte; it must be text in UTF-8\n"},
 		"UTF-16":        {stdin: strings.NewReader("r\x00e\x00f\x00"), stderr: "tagctl: standard input, line 1: a NUL byte; it must be text in UTF-8\n"},
 		"Latin 1":       {stdin: strings.NewReader("caf\xe9\n"), stderr: "tagctl: standard input, line 1: not UTF-8\n"},
 		"broken":        {stdin: failing{}, stderr: "tagctl: read standard input: the disk is gone\n"},
-		"byte mark":     {stdin: strings.NewReader("\ufeffrefund"), stdout: "refund\n    rule refund: refund found as \"refund\"\n1 tag for 1 message from customer\n"},
-		"no last break": {stdin: strings.NewReader("x\n\r\n\nrefund"), stdout: "refund\n    rule refund: refund found as \"refund\" in message 2\n1 tag for 2 messages from customer\n"},
+		"byte mark":     {stdin: strings.NewReader("\ufeffrefund"), stdout: "customer: [[refund]]\n\n✓ refund: matched\n    ✓ any: 1 of 1\n        ✓ refund found as \"refund\"\n1 rule left out; show all with --all, one with --rule NAME\n1 tag for 1 message from customer\n"},
+		"no last break": {stdin: strings.NewReader("x\n\r\n\nrefund"), stdout: "1 customer: x\n2 customer: [[refund]]\n\n✓ refund: matched\n    ✓ any: 1 of 1\n        ✓ refund found as \"refund\" in message 2\n1 rule left out; show all with --all, one with --rule NAME\n1 tag for 2 messages from customer\n"},
 		"terminal": {
 			stdin: strings.NewReader("back\x1b[2J\t\u202ex\u0085\u2028" + strings.Repeat("y", 100)),
-			stdout: "back\n    rule back: (?s)back.* found as\n        \"back\\x1b[2J\\t\\u202ex\\u0085\\u2028" +
-				strings.Repeat("y", maxShown-13) + "…\"\n1 tag for 1 message from customer\n",
+			stdout: "customer: [[back\\x1b[2J\\t\\u202ex\\u0085\\u2028" + strings.Repeat("y", 54) + "\n    " + strings.Repeat("y", 46) + "]]\n\n" +
+				"✓ back: matched\n    ✓ any: 1 of 1\n        ✓ (?s)back.* found as\n            \"back\\x1b[2J\\t\\u202ex\\u0085\\u2028" +
+				strings.Repeat("y", maxShown-13) + "…\"\n1 rule left out; show all with --all, one with --rule NAME\n1 tag for 1 message from customer\n",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -36,6 +36,8 @@ type session struct {
 	stdout *bufio.Writer
 	stderr io.Writer
 
+	terminal io.Writer // what stdout writes to
+
 	settingsFile string
 	rulesFile    string
 	output       choice
@@ -45,7 +47,7 @@ type session struct {
 // exit status. lookup finds variables of the environment.
 func Run(args []string, lookup config.Lookup, stdin io.Reader, stdout, stderr io.Writer) int {
 	s := &session{
-		lookup: lookup, stdin: stdin, stdout: bufio.NewWriter(stdout), stderr: stderr,
+		lookup: lookup, stdin: stdin, stdout: bufio.NewWriter(stdout), stderr: stderr, terminal: stdout,
 		output: choice{value: "text", of: []string{"text", "json", github}},
 	}
 	root := s.root()

@@ -1,11 +1,8 @@
 package cmd
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,16 +10,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"autotag/pkg/rules"
 	"autotag/pkg/transcript"
-)
-
-// What standard input may hold: the size of a long chat, many times over.
-const (
-	maxInput    = 1 << 20 // bytes
-	maxMessages = 5000
 )
 
 // tryReport is the JSON form of what the rules say about a chat.
@@ -33,16 +23,28 @@ type tryReport struct {
 }
 
 func (s *session) rulesTry() *cobra.Command {
-	from := choice{value: string(transcript.Customer), of: []string{string(transcript.Customer), string(transcript.Agent), string(transcript.Bot)}}
+	author := choice{value: string(transcript.Customer), of: authors}
+	color := choice{value: "auto", of: []string{"auto", "always", "never"}}
+	var file, only string
+	var all bool
 	groups := groupList{0}
 	var tagged []string
 	c := &cobra.Command{
 		Use:   "try [TEXT...]",
 		Short: "Show which tags a chat would get, and why",
-		Long: `try shows which tags the rules give to a chat, by which rule and term, and which
-rules came close. Each TEXT is one message, so put quotes around it. Without a TEXT
-each line of standard input is one message, up to 5,000 of them and 1 MiB in all.
-Empty lines are left out.
+		Long: `try shows the chat with what the rules find in it marked, and the verdict on each
+rule as a tree: what was found, what was missing, what stood in the way. Rules of
+which nothing is found are left out, unless --all or --rule asks for them.
+
+Each TEXT is one message, so put quotes around it. Without a TEXT the chat is read
+from --chat or standard input, up to 5,000 messages and 1 MiB, in one of these forms:
+  lines, each a message, with "customer:", "agent:" or "bot:" before it, or of --from
+  {"messages": [{"author": "customer", "text": "..."}]}
+  a chat of LiveChat with its thread: an answer of get_chat, an entry of list_archives
+Empty messages are left out.
+
+Without colours [[so]] is what gave a tag, [so] what else was found. Colours are used
+on a terminal, unless NO_COLOR is set or TERM is dumb; --color decides otherwise.
 
 Exit status: 0 also where no rule matches; 1 the rules are at fault; 2 a file is
 missing or the usage wrong.
@@ -52,45 +54,67 @@ evidence names the messages t_1, t_2 and so on, and the place in characters.`,
 		Example: `  tagctl rules try "Where is my parcel?"
   tagctl rules try "Hello" "I want my money back" --tagged vip
   tagctl rules try --from agent "We will call you back within 2 hours."
-  tagctl rules try --groups 0,3 < chat.txt`,
+  tagctl rules try --groups 0,3 < chat.txt
+  tagctl rules try --chat chat.json --rule parcel-late`,
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
-		RunE: func(_ *cobra.Command, texts []string) error {
+		RunE: func(c *cobra.Command, texts []string) error {
 			set, _, err := s.loadRules()
 			if err != nil {
 				return err
 			}
-			if len(texts) == 0 {
-				texts, err = s.readLines()
-			} else {
-				err = checkTexts(texts)
+			if only != "" && !slices.ContainsFunc(set.Rules, func(r *rules.Rule) bool { return r.Name == only }) {
+				return fmt.Errorf("no rule is named %s; tagctl rules try --all shows the names", shown(only))
 			}
-			if err != nil {
-				return err
-			}
-			chat := &transcript.Transcript{
-				Groups:   slices.Sorted(slices.Values(groups)),
-				Tagged:   slices.Sorted(slices.Values(tagged)),
-				Complete: true,
-			}
-			for _, text := range texts {
-				if strings.TrimSpace(text) != "" {
-					chat.Messages = append(chat.Messages, message(len(chat.Messages)+1, transcript.Author(from.value), text))
+			var chat *transcript.Transcript
+			switch {
+			case len(texts) > 0 && file != "":
+				return usageError(c, errors.New("give either a TEXT or --chat"))
+			case len(texts) > 0:
+				if err := checkTexts(texts); err != nil {
+					return err
 				}
+				chat = &transcript.Transcript{Complete: true}
+				for _, text := range texts {
+					addMessage(chat, transcript.Author(author.value), text)
+				}
+			default:
+				if chat, err = s.readChat(file, transcript.Author(author.value)); err != nil {
+					return err
+				}
+			}
+			// A chat of LiveChat has its own, which the flags replace.
+			if len(chat.Groups) == 0 || c.Flags().Changed("groups") {
+				chat.Groups = slices.Sorted(slices.Values(groups))
+			}
+			if len(chat.Tagged) == 0 || c.Flags().Changed("tagged") {
+				chat.Tagged = slices.Sorted(slices.Values(tagged))
 			}
 			result := set.Match(chat)
 			if s.wantsJSON() {
 				return s.json(tryReport{result.Tags, result.Shadow, result.NearMisses})
 			}
-			s.printResult(result, chat, from.value)
+			sc, e := s.newScreen(color.value), set.Explain(chat)
+			if len(chat.Messages) > 0 {
+				sc.chat(e, chat)
+				fmt.Fprintln(s.stdout)
+			}
+			sc.verdicts(e, chat, all, only)
+			fmt.Fprintf(s.stdout, "%s for %s%s\n", count(len(result.TagSet()), "tag"), count(len(chat.Messages), "message"), from(chat, author.value))
 			return nil
 		},
 	}
 	flags := c.Flags()
-	flags.Var(&from, "from", "author of the messages: customer, agent or bot")
+	flags.Var(&author, "from", "author of messages that do not name theirs: customer, agent or bot")
+	flags.Var(&color, "color", "colours: auto, always or never")
+	flags.StringVar(&file, "chat", "", "`FILE` with the chat, as on standard input")
+	flags.BoolVar(&all, "all", false, "show the verdict on each rule")
+	flags.StringVar(&only, "rule", "", "show the verdict on the rule of this `NAME` only")
 	flags.Var(&groups, "groups", "numbers of the groups that the chat is in, such as 0,7")
 	flags.StringSliceVar(&tagged, "tagged", nil, "`TAGS` that people have set on the chat, such as vip,late")
-	complete(c, "from", from.of...)
+	complete(c, "from", author.of...)
+	complete(c, "color", color.of...)
+	complete(c, "rule")
 	complete(c, "groups")
 	complete(c, "tagged")
 	return c
@@ -135,48 +159,14 @@ func checkTexts(texts []string) error {
 	return nil
 }
 
-// readLines reads messages from standard input.
-func (s *session) readLines() ([]string, error) {
-	if f, ok := s.stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		fmt.Fprintln(s.stderr, "One message a line; end with Ctrl-D on a line of its own (Windows: Ctrl-Z).")
-	}
-	data, err := io.ReadAll(io.LimitReader(s.stdin, maxInput+1))
-	if err != nil {
-		return nil, fmt.Errorf("read standard input: %w", err)
-	}
-	if len(data) > maxInput {
-		return nil, errors.New("standard input has more than 1 MiB; give one chat at a time")
-	}
-	data = bytes.TrimPrefix(data, []byte("\ufeff"))
-	var lines []string
-	for line := range bytes.Lines(data) {
-		n := len(lines) + 1
-		switch {
-		case n > maxMessages:
-			return nil, fmt.Errorf("standard input has more than %d lines; give one chat at a time", maxMessages)
-		case bytes.IndexByte(line, 0) >= 0:
-			return nil, fmt.Errorf("standard input, line %d: a NUL byte; it must be text in UTF-8", n)
-		case !utf8.Valid(line):
-			return nil, fmt.Errorf("standard input, line %d: not UTF-8", n)
+// from names who wrote a chat, where one side wrote all of it.
+func from(chat *transcript.Transcript, one string) string {
+	for _, m := range chat.Messages {
+		if string(m.Author) != one {
+			return ""
 		}
-		lines = append(lines, strings.TrimRight(string(line), "\r\n"))
 	}
-	return lines, nil
-}
-
-// printResult shows what the rules say about a chat.
-func (s *session) printResult(r rules.Result, chat *transcript.Transcript, from string) {
-	in := finds{chat}
-	for _, h := range r.Tags {
-		s.title(h.Tag, "")
-		s.printHit(h, in)
-	}
-	for _, h := range r.Shadow {
-		s.title(h.Tag, shadowRemark)
-		s.printHit(h, in)
-	}
-	s.printMissed(r.Skipped, r.NearMisses)
-	fmt.Fprintf(s.stdout, "%s for %s from %s\n", count(len(r.TagSet()), "tag"), count(len(chat.Messages), "message"), from)
+	return " from " + one
 }
 
 const shadowRemark = " (shadow: recorded, not applied)"

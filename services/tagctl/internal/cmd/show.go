@@ -69,7 +69,10 @@ const width = 100
 
 // wrap breaks text between words; first and rest are the indents of its first
 // line and of the others. A word that is longer than a line is broken too.
-func wrap(first, rest int, text string) string {
+func wrap(first, rest int, text string) string { return wrapTo(width, first, rest, text) }
+
+// wrapTo does so at another width.
+func wrapTo(width, first, rest int, text string) string {
 	var b strings.Builder
 	b.WriteString(strings.Repeat(" ", first))
 	left := width - first

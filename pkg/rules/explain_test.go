@@ -14,6 +14,23 @@ func TestExplainAgreesWithMatch(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()
 	seen := map[Verdict]bool{}
+	every := readRules(t, `version: 1
+rules:
+  - {tag: a, set: s, any: [one]}
+  - {tag: b, set: s, any: [one, two]}
+  - {tag: c, any: [one], unless_tagged: [vip]}
+  - {tag: d, any: [one], groups: [7]}
+  - {tag: e, any: [one], status: off}
+  - {tag: f, fallback: true}
+`)
+	for _, chat := range []*transcript.Transcript{
+		{Complete: true, Groups: []int{0}, Tagged: []string{"vip"}, Messages: []transcript.Message{{EventID: "1", Texts: []transcript.Text{{Field: "text", Text: "one"}}}}},
+		{Groups: []int{0}},
+	} {
+		if err := checkExplanation(every, chat, seen); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for i := range uint64(300) {
 		s := &sample{chooser: rand.New(rand.NewPCG(seed, i))}
 		set := s.set()

@@ -244,6 +244,8 @@ func (l *language) terms(n int, f *folder, filler []*transcript.Transcript) []st
 		stands := standing(f, more, filler)
 		if l.glue != nil {
 			dropContaining(made, more, stands)
+		} else {
+			dropCovered(made, more, stands)
 		}
 		made = append(made, slices.DeleteFunc(more, func(t string) bool { return stands[t] })...)
 	}
@@ -272,6 +274,27 @@ func dropContaining(made, more []string, drop map[string]bool) {
 	}
 	for _, t := range more {
 		if holds(t) {
+			drop[t] = true
+		}
+	}
+}
+
+// dropCovered adds to drop those of more that begin as a wildcard does.
+func dropCovered(made, more []string, drop map[string]bool) {
+	stems := make(map[string]bool)
+	for _, t := range slices.Concat(made, more) {
+		if stem, ok := strings.CutSuffix(t, "*"); ok {
+			stems[stem] = true
+		}
+	}
+	for _, t := range more {
+		word := strings.TrimSuffix(t, "*")
+		for to := range word {
+			if stems[word[:to]] {
+				drop[t] = true
+			}
+		}
+		if word == t && stems[word] {
 			drop[t] = true
 		}
 	}

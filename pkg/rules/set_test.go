@@ -306,12 +306,12 @@ func many(format string, n int) string {
 
 func TestTooLarge(t *testing.T) {
 	t.Parallel()
-	file := "version: 1\nrules: []\n#" + strings.Repeat("x", maxFile)
+	file := "version: 1\nrules: []\n#" + strings.Repeat("x", MaxFile)
 	set, ps := Parse("rules.yaml", []byte(file))
 	if set != nil || len(ps) != 1 || ps[0].Line != 1 || !strings.Contains(ps[0].Message, "8 MiB") {
 		t.Errorf("got %v\n%s", set, ps)
 	}
-	if set, ps := Parse("rules.yaml", []byte(file[:maxFile])); set == nil {
+	if set, ps := Parse("rules.yaml", []byte(file[:MaxFile])); set == nil {
 		t.Errorf("8 MiB refused:\n%s", ps)
 	}
 }

@@ -6,8 +6,9 @@ import (
 	"unicode/utf8"
 )
 
-// maxFile is the largest file that is read, in bytes.
-const maxFile = 8 << 20
+// MaxFile is the largest file that is read, in bytes. A reader of files need not
+// go further than one byte beyond.
+const MaxFile = 8 << 20
 
 // source is one file's bytes and its lines. A line ends with LF, CRLF or CR,
 // as editors count; a byte order mark is no character of the first line.

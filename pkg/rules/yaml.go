@@ -30,9 +30,9 @@ type document struct {
 // is nil when nothing more can be said about the file than what was reported.
 // content says what to write into an empty file.
 func load(file string, data []byte, content string) *document {
-	if len(data) > maxFile {
+	if len(data) > MaxFile {
 		d := &document{collector: newCollector(&source{file: file, lines: []int{0}})}
-		d.fault(place{1, 1}, "the file has more than %d bytes (8 MiB); take words that are not used out of it", maxFile)
+		d.fault(place{1, 1}, "the file has more than %d bytes (8 MiB); take words that are not used out of it", MaxFile)
 		return d
 	}
 	src := newSource(file, data)

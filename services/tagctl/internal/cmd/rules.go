@@ -84,14 +84,12 @@ func (s *session) readRules(path string) ([]byte, error) {
 	return data, err
 }
 
-// readFile reads a whole file. It stops far above what a file may have, so that
-// one without end fails.
+// readFile reads a file, but not far beyond what one may have.
 func readFile(path string) ([]byte, error) {
-	const most = 16 << 20
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, most))
+	return io.ReadAll(io.LimitReader(f, rules.MaxFile+1))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"sync"
@@ -102,7 +103,7 @@ func (r *Rules) Run(ctx context.Context) {
 // registers what is in force where that is still to be done.
 func (r *Rules) look(ctx context.Context) {
 	now := reading{valid: true}
-	text, err := os.ReadFile(r.file)
+	text, err := readFile(r.file)
 	if err != nil {
 		now.err = err.Error()
 	} else {
@@ -120,6 +121,16 @@ func (r *Rules) look(ctx context.Context) {
 	if set != nil && (order == 0 || !behind.IsZero()) {
 		r.register(ctx)
 	}
+}
+
+// readFile reads a file, but not far beyond what rules may have.
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, rules.MaxFile+1))
 }
 
 // judge takes a new state of the file, or says why not.
@@ -218,7 +229,11 @@ func (r *Rules) announce(ctx context.Context, version string, text []byte) (uint
 	if err != nil {
 		return 0, fmt.Errorf("open the bucket of rules: %w", err)
 	}
-	if seq, err = kv.Put(ctx, version, text); err != nil {
+	packed, err := stream.PackRules(text, r.nc.MaxPayload())
+	if err != nil {
+		return 0, err
+	}
+	if seq, err = kv.Put(ctx, version, packed); err != nil {
 		return 0, fmt.Errorf("store the rules: %w", err)
 	}
 	return seq, nil

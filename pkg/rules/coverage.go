@@ -7,7 +7,7 @@ import (
 
 // Coverage says how much of a rules file its tests look at.
 type Coverage struct {
-	Rules  Share          `json:"rules"` // that gave their tag, or nearly: one that a set or unless_tagged stopped
+	Rules  Share          `json:"rules"` // that matched, those too that a set or unless_tagged stopped
 	Terms  Share          `json:"terms"` // that were found where they count
 	ByRule []RuleCoverage `json:"by_rule"`
 	ByList []ListCoverage `json:"by_list"`
@@ -56,7 +56,8 @@ type TermPlace struct {
 // Coverage says what the cases look at. A term counts once for its place in the
 // file, however many rules come to it by a list or an anchor. It is covered when
 // it is found in a message that its rule looks at, within its first or last; a
-// veto too. A rule is covered when it matched in a case.
+// veto too. A rule is covered when it matched. Only cases count that ask what
+// comes of the rule.
 func (s *Set) Coverage(cases []Case) Coverage {
 	places := s.places()
 	matched := map[*Rule]bool{}
@@ -72,7 +73,7 @@ func (s *Set) Coverage(cases []Case) Coverage {
 			byName[k.Rule] = true
 		}
 		for _, r := range s.Rules {
-			if r.Status == Off || !inGroups(r, c.Chat) {
+			if r.Status == Off || !inGroups(r, c.Chat) || !c.asks(r) {
 				continue
 			}
 			matched[r] = matched[r] || byName[r.Name]
@@ -117,6 +118,14 @@ func (s *Set) Coverage(cases []Case) Coverage {
 		}
 	}
 	return c
+}
+
+// asks says whether the case looks at what comes of a rule.
+func (c Case) asks(r *Rule) bool {
+	if r.Status == Shadow {
+		return c.Shadow != nil
+	}
+	return c.Tags != nil || slices.Contains(c.NotTags, r.Tag)
 }
 
 func (s *Share) add(covered bool) {

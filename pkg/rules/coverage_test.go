@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 )
 
 const coveredRules = `version: 1
@@ -89,6 +90,8 @@ func TestMutate(t *testing.T) {
 		{"a veto that is found", `{tag: a, any: [one], none: [two]}`, "\"one\": [a]\n  - \"one two\": []", ""},
 		{"a nested group", `{tag: a, all: [one, {any: [two, three]}]}`, "\"one\": []\n  - \"one two\": [a]", "a:2:20 one, a:2:37 three"},
 		{"a group that goes", `{tag: a, all: [one, {any: [two]}]}`, "\"one\": []\n  - \"two\": []", ""},
+		{"a veto of a veto", `{tag: a, any: [one], none: [{none: [two]}, three]}`, `"one": []`, "a:2:20 one, a:2:48 three"},
+		{"what is left holds without words", `{tag: a, all: [one, {none: [two]}]}`, "\"x\": []\n  - \"one two\": []", "a:2:20 one"},
 		{"a failing test notices nothing", `{tag: a, any: [one]}`, "\"one\": []", "a:2:20 one"},
 		{"a fallback", "{tag: a, any: [one]}\n  - {tag: b, fallback: true}", "{chat: [{customer: one}], not_tags: [b]}", ""},
 		{"a set", "{tag: a, set: s, any: [one]}\n  - {tag: b, set: s, any: [two]}", "{chat: [{customer: one two}], not_tags: [b]}", "b:3:28 two"},
@@ -109,6 +112,99 @@ func TestMutate(t *testing.T) {
 				t.Errorf("%+v", m)
 			}
 		})
+	}
+}
+
+// Only tests that ask what comes of a rule cover it and its terms.
+func TestCoverageOfWhatIsAsked(t *testing.T) {
+	t.Parallel()
+	set := readRules(t, `version: 1
+rules:
+  - {tag: a, any: [one]}
+  - {tag: b, any: [one]}
+  - {tag: c, status: shadow, any: [one]}
+`)
+	for _, tc := range []struct{ test, matched string }{
+		{`"one": [a, b]`, "a b"},
+		{`{chat: [{customer: one}], not_tags: []}`, ""},
+		{`{chat: [{customer: one}], tags: [a, b], shadow: [c]}`, "a b c"},
+		{`{chat: [{customer: one}], not_tags: [], shadow: [c]}`, "c"},
+		{`{chat: [{customer: one}], not_tags: [b]}`, "b"}, // it fails, and asks
+	} {
+		c := set.Coverage(readCases(t, set, "tests:\n  - "+tc.test+"\n"))
+		var matched, found []string
+		for _, r := range c.ByRule {
+			if r.Matched {
+				matched = append(matched, r.Rule)
+			}
+			if r.Covered > 0 {
+				found = append(found, r.Rule)
+			}
+		}
+		if got := strings.Join(matched, " "); got != tc.matched {
+			t.Errorf("%s: matched %q, want %q", tc.test, got, tc.matched)
+		}
+		if got := strings.Join(found, " "); got != tc.matched {
+			t.Errorf("%s: terms found of %q, want %q", tc.test, got, tc.matched)
+		}
+	}
+}
+
+// Mutate leaves out tests in which a term is not found. It says the same as if
+// it ran them all, and taking a term out is the same as writing the file without.
+func TestMutateOfAnyRules(t *testing.T) {
+	t.Parallel()
+	noticed, unnoticed, edits := 0, 0, 0
+	rapid.Check(t, func(t *rapid.T) {
+		f := drawFile(t)
+		text, parts, _ := f.write()
+		set, _ := Parse("rules.yaml", []byte(text))
+		if set == nil {
+			return
+		}
+		var cases []Case
+		for range 5 {
+			chat := drawChat(t)
+			result := set.Match(chat)
+			cases = append(cases, Case{Chat: chat, Tags: result.TagSet(), Shadow: tagSet(result.Shadow)})
+		}
+		m := set.Mutate(cases)
+		for _, p := range set.places().all {
+			without, _ := set.without(place{p.Line, p.Column})
+			part := parts[p.Line]
+			part.dropped = true
+			shorter, _, ok := f.write()
+			part.dropped = false
+			var edited *Set
+			if ok {
+				edited, _ = Parse("rules.yaml", []byte(shorter))
+			}
+			changes := false
+			for _, c := range cases {
+				got := matchReference(without, set.search(c.Chat))
+				missing, extra := c.Compare(got)
+				changes = changes || len(missing)+len(extra) > 0
+				if edited == nil {
+					continue // it is at fault, as where a list is left empty
+				}
+				edits++
+				want := edited.Match(c.Chat)
+				if diff := cmp.Diff(want.TagSet(), got.TagSet()) + cmp.Diff(tagSet(want.Shadow), tagSet(got.Shadow)); diff != "" {
+					t.Fatalf("without %s (-the file, +Mutate):\n%s\n%s", names([]TermPlace{p}), diff, text)
+				}
+			}
+			if changes == slices.Contains(m.Unnoticed, p) {
+				t.Fatalf("%s: a test fails without it: %v, and Mutate says otherwise\n%s", names([]TermPlace{p}), changes, text)
+			}
+			if changes {
+				noticed++
+			} else {
+				unnoticed++
+			}
+		}
+	})
+	if noticed == 0 || unnoticed == 0 || edits == 0 {
+		t.Errorf("%d terms noticed, %d not, %d edits", noticed, unnoticed, edits)
 	}
 }
 

@@ -14,8 +14,9 @@ func (m Mutation) Share() Share { return Share{m.Noticed, m.Terms} }
 
 // Mutate takes each term in turn out of the rules, wherever they come to it, and
 // runs the cases again: the loss is noticed when one that held does not any
-// more. With its last entry a list of a group goes, with its last word the group,
-// and a rule that would then hold without any of its words matches nothing.
+// more. With its last entry a list of a group goes. A group that has nothing
+// left, or would hold without any of its words as it did not before, goes as a
+// whole: of a rule that would, nothing matches.
 func (s *Set) Mutate(cases []Case) Mutation {
 	places := s.places()
 	m := Mutation{Terms: len(places.all), Unnoticed: []TermPlace{}}
@@ -115,7 +116,7 @@ func (d *dropper) drop(t *Term) *Term {
 	switch {
 	case !changed:
 		made = t
-	case len(copied.Any)+len(copied.All)+len(copied.Entries) == 0 && (len(t.Any)+len(t.All)+len(t.Entries) > 0 || len(copied.None) == 0):
+	case len(copied.Any)+len(copied.All)+len(copied.None)+len(copied.Entries) == 0, copied.holdsWordless() && !t.holdsWordless():
 		made = nil
 	default:
 		d.widens = d.widens || len(copied.All) < len(t.All) || len(copied.Any) == 0 && len(t.Any) > 0
@@ -126,9 +127,28 @@ func (d *dropper) drop(t *Term) *Term {
 
 func (d *dropper) each(terms []*Term) (left []*Term) {
 	for _, t := range terms {
-		if t = d.drop(t); t != nil {
-			left = append(left, t)
+		switch made := d.drop(t); {
+		case made != nil:
+			left = append(left, made)
+		case t.Kind == Group || t.Kind == List:
+			d.widens = true // a veto may hold just where the term is not found
 		}
 	}
 	return left
+}
+
+// holdsWordless is wordless for a term that is made. Lists never do.
+func (t *Term) holdsWordless() bool {
+	if t.Kind != Group {
+		return false
+	}
+	if len(t.Any) > 0 && !slices.ContainsFunc(t.Any, (*Term).holdsWordless) {
+		return false
+	}
+	for _, all := range t.All {
+		if !all.holdsWordless() {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(t.None, (*Term).holdsWordless)
 }

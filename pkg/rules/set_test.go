@@ -538,18 +538,21 @@ rules:
   - "a refund": [refund]
   - "a refund": []
   - "late": [{tag: late, evidence: [lat]}]
+  - "late bags": [late]
+  - "bags": []
+  - 'chats': [late]
 `), set)
 	if tests == nil {
 		t.Fatal(ps)
 	}
-	for i, want := range []struct{ missing, extra string }{
+	wants := []struct{ missing, extra string }{
 		{},
 		{"late", "refund"},
 		{"", "angry (shadow)"},
 		{"angry (shadow)", ""},
 		{},
 		{"", "refund"},
-		{"", "refund, refund"},
+		{"", "refund"},
 		{},
 		{"refund (rule refund)", "refund (rule money)"},
 		{"refund", ""},
@@ -558,7 +561,14 @@ rules:
 		{},
 		{"", "refund"},
 		{`late (evidence "lat")`, ""},
-	} {
+		{},
+		{}, // a message, though tags: is near
+		{"late", ""},
+	}
+	if len(tests.Cases) != len(wants) {
+		t.Fatalf("%d cases", len(tests.Cases))
+	}
+	for i, want := range wants {
 		missing, extra := tests.Cases[i].Run(set)
 		if m, e := differences(missing), differences(extra); m != want.missing || e != want.extra {
 			t.Errorf("case %d: missing %s, extra %s, want %s and %s", i+1, m, e, want.missing, want.extra)

@@ -79,8 +79,8 @@ func (c Case) Compare(r Result) (missing, extra []Difference) {
 		compare(c.Tags, given, false)
 	}
 	for _, tag := range c.NotTags {
-		if slices.Contains(given, tag) {
-			extra = append(extra, Difference{Tag: tag})
+		if d := (Difference{Tag: tag}); slices.Contains(given, tag) && !slices.Contains(extra, d) {
+			extra = append(extra, d)
 		}
 	}
 	for _, w := range c.Wants {
@@ -329,15 +329,17 @@ func (r *testReader) known(at place, tag string) {
 
 // isOneLine says whether a test is a message of a customer with its tags:
 // - "where is my parcel": [late-delivery]. A key that is nearly one of a longer
-// test is a slip.
+// test is a slip, unless it stands alone and in quotes, as messages do.
 func (r *testReader) isOneLine(n *yaml.Node) bool {
 	if len(n.Content) < 2 {
 		return false
 	}
+	alone := len(n.Content) == 2
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := resolve(n.Content[i]), resolve(n.Content[i+1])
-		if key.Kind != yaml.ScalarNode || n.Content[i].Tag == "!!merge" || value.Kind != yaml.SequenceNode && len(n.Content) > 2 ||
-			slices.Contains(caseKeys, key.Value) || r.nearest(key.Value, caseKeys) != "" {
+		quoted := key.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0
+		if key.Kind != yaml.ScalarNode || n.Content[i].Tag == "!!merge" || value.Kind != yaml.SequenceNode && !alone ||
+			slices.Contains(caseKeys, key.Value) || !(alone && quoted) && r.nearest(key.Value, caseKeys) != "" {
 			return false
 		}
 	}

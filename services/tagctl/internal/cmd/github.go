@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"autotag/pkg/rules"
 )
 
 // github is the form of output that GitHub Actions shows beside the lines of
@@ -26,6 +28,13 @@ var (
 	annotationText  = strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A")
 	annotationValue = strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")
 )
+
+// annotations prints the problems of a file.
+func (s *session) annotations(ps rules.Problems) {
+	for _, p := range ps {
+		s.annotation(string(p.Severity), p.File, p.Line, p.Column, "", p.Message)
+	}
+}
 
 // annotation prints one annotation; level is error, warning or notice.
 func (s *session) annotation(level, file string, line, column int, title, text string) {

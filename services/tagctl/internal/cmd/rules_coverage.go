@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -23,13 +24,18 @@ func (t *thoroughness) flags(flags *pflag.FlagSet) {
 	flags.Float64Var(&t.minMutation, "min-mutation", 0, "fail below this `PERCENT` of terms that a test would miss (with --mutate)")
 }
 
-// add fills in what was asked for, and says whether it is enough.
-func (t *thoroughness) add(r *testReport, set *rules.Set, files []testFile) (enough bool, err error) {
+// check refuses what is no percentage.
+func (t *thoroughness) check() error {
 	for _, p := range []float64{t.minCoverage, t.minMutation} {
-		if p < 0 || p > 100 {
-			return false, fmt.Errorf("--min-coverage and --min-mutation are percentages, from 0 to 100")
+		if !(p >= 0 && p <= 100) { // nor is NaN
+			return errors.New("--min-coverage and --min-mutation are percentages, from 0 to 100")
 		}
 	}
+	return nil
+}
+
+// add fills in what was asked for, and says whether it is enough.
+func (t *thoroughness) add(r *testReport, set *rules.Set, files []testFile) (enough bool) {
 	var cases []rules.Case
 	for _, f := range files {
 		cases = append(cases, f.tests.Cases...)
@@ -45,7 +51,7 @@ func (t *thoroughness) add(r *testReport, set *rules.Set, files []testFile) (eno
 		r.Mutation = &m
 		enough = enough && m.Share().Percent() >= t.minMutation
 	}
-	return enough, nil
+	return enough
 }
 
 // printThoroughness shows the coverage as a table, and the terms that no test
@@ -143,13 +149,17 @@ func (r *testReport) annotateThoroughness(s *session, path string, t thoroughnes
 			note(of.Uncovered)
 		}
 		fmt.Fprintf(s.stdout, "coverage: %s of the rules, %s of the terms\n", share(c.Rules), share(c.Terms))
-		tooLittle(s, "coverage", min(c.Rules.Percent(), c.Terms.Percent()), t.minCoverage)
+		if t.minCoverage > min(c.Rules.Percent(), c.Terms.Percent()) {
+			s.annotation("error", path, 1, 1, "", fmt.Sprintf("coverage: less than %g %%: %s of the rules, %s of the terms", t.minCoverage, share(c.Rules), share(c.Terms)))
+		}
 	}
 	if m := r.Mutation; m != nil {
 		for _, p := range m.Unnoticed {
 			s.annotation("warning", path, p.Line, p.Column, "", "no test would miss "+word(p.Term)+" ("+owner(p)+")")
 		}
 		fmt.Fprintf(s.stdout, "mutation: of %s, %s would be missed\n", count(m.Terms, "term"), share(m.Share()))
-		tooLittle(s, "mutation", m.Share().Percent(), t.minMutation)
+		if t.minMutation > m.Share().Percent() {
+			s.annotation("error", path, 1, 1, "", fmt.Sprintf("mutation: less than %g %%: of %s, %s would be missed", t.minMutation, count(m.Terms, "term"), share(m.Share())))
+		}
 	}
 }

@@ -60,10 +60,10 @@ line:
 A failed test is shown with the tags that are missing and those that are too
 many, and why.
 
---coverage shows for each rule whether it matched in a test, and which of its terms
-were found where they count: in messages that the rule looks at. Entries of a list
-count once. --mutate takes each term out of the rules in turn and runs the tests
-again; it lists the terms that no test would miss.
+--coverage shows for each rule whether it matched in a test that asks what comes of
+it, and which of its terms were found in one where they count: in messages that the
+rule looks at. Entries of a list count once. --mutate takes each term out of the
+rules in turn and runs the tests again; it lists the terms that no test would miss.
 
 Exit status: 0 all tests hold; 1 a test failed, a file is at fault, or the tests
 reach less than --min-coverage or --min-mutation; 2 a file is missing or the usage
@@ -85,6 +85,9 @@ With -o github: annotations for GitHub Actions, at the line of each failed test.
         tags: [refund]`,
 		ValidArgsFunction: completeFiles(1000),
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := thorough.check(); err != nil {
+				return usageError(c, err)
+			}
 			set, path, err := s.loadRules()
 			if err != nil {
 				return err
@@ -97,10 +100,7 @@ With -o github: annotations for GitHub Actions, at the line of each failed test.
 			for _, f := range files {
 				report.run(set, f)
 			}
-			enough, err := thorough.add(&report, set, files)
-			if err != nil {
-				return usageError(c, err)
-			}
+			enough := thorough.add(&report, set, files)
 			switch s.output.value {
 			case "json":
 				err = s.json(report)
@@ -148,7 +148,11 @@ func (s *session) loadTests(set *rules.Set, rulesPath string, paths []string) (f
 			}
 			continue
 		}
-		fmt.Fprint(s.stderr, problems)
+		if s.output.value == github {
+			s.annotations(problems)
+		} else {
+			fmt.Fprint(s.stderr, problems)
+		}
 		files = append(files, testFile{path, tests})
 	}
 	if failed {
@@ -179,10 +183,11 @@ func (r *testReport) print(s *session, set *rules.Set) {
 		}
 		fmt.Fprintf(s.stdout, "%s:%d: failed: %s\n", t.path, t.test.Line, visibleText(t.Name))
 		fmt.Fprintln(s.stdout, wrap(2, 12, "expected: "+expected(t.test)))
-		fmt.Fprintln(s.stdout, wrap(2, 12, "got:      "+tagList(t.result.TagSet())))
+		fmt.Fprintln(s.stdout, wrap(2, 12, "got:      "+got(t)))
+		e := set.Explain(t.test.Chat)
 		for _, d := range t.Missing {
 			fmt.Fprintf(s.stdout, "  missing:  %s\n", visibleText(d.String()))
-			s.whyMissing(set, t, d)
+			s.whyMissing(e, t, d)
 		}
 		for _, d := range t.Extra {
 			fmt.Fprintf(s.stdout, "  extra:    %s\n", visibleText(d.String()))
@@ -201,7 +206,24 @@ func expected(c rules.Case) string {
 	if len(c.NotTags) > 0 {
 		parts = append(parts, "none of "+tagList(c.NotTags))
 	}
+	if c.Shadow != nil {
+		parts = append(parts, "shadow "+tagList(c.Shadow))
+	}
 	return strings.Join(parts, ", ")
+}
+
+// got says which tags came, in the words of expected.
+func got(t testResult) string {
+	text := tagList(t.result.TagSet())
+	if t.test.Shadow != nil {
+		var tags []string
+		for _, h := range t.result.Shadow {
+			tags = append(tags, h.Tag)
+		}
+		slices.Sort(tags)
+		text += ", shadow " + tagList(slices.Compact(tags))
+	}
+	return text
 }
 
 func tagList(tags []string) string {
@@ -213,47 +235,74 @@ func tagList(tags []string) string {
 }
 
 // whyMissing prints what the rules of a missing tag came to.
-func (s *session) whyMissing(set *rules.Set, t testResult, d rules.Difference) {
-	for _, r := range set.Rules {
-		if r.Tag != d.Tag || d.Rule != "" && r.Name != d.Rule {
+func (s *session) whyMissing(e rules.Explanation, t testResult, d rules.Difference) {
+	sc := s.newScreen("never")
+	for _, v := range e.Rules {
+		if !mayGive(v.Rule, d) {
 			continue
 		}
 		if d.Evidence != "" {
 			for _, h := range t.result.Tags {
-				if h.Rule == r.Name {
+				if h.Rule == v.Rule.Name {
 					s.printHit(h, finds{t.test.Chat})
 				}
 			}
 			continue
 		}
-		if why := whyNot(r, t.test.Chat, t.result, d.Shadow); why != "" {
-			s.detail(r.Name, why)
+		if v.Verdict == rules.NotMatched && !v.Near && (v.Found || len(outside(v.Body)) > 0) {
+			s.detail(v.Rule.Name, verdictText(v))
+			sc.parts(8, v.Body, t.test.Chat)
+		} else if why := whyNot(v, t.test.Chat, d.Shadow); why != "" {
+			s.detail(v.Rule.Name, why)
 		}
 	}
 }
 
-// whyNot says why a rule does not give its tag, or its shadow tag.
-func whyNot(r *rules.Rule, chat *transcript.Transcript, result rules.Result, shadow bool) string {
-	ofRule := func(h rules.Hit) bool { return h.Rule == r.Name }
-	near := slices.IndexFunc(result.NearMisses, func(m rules.NearMiss) bool { return m.Rule == r.Name })
-	skipped := slices.IndexFunc(result.Skipped, func(k rules.Skip) bool { return k.Rule == r.Name })
-	switch {
-	case near >= 0:
-		return "near miss, " + missing(result.NearMisses[near])
-	case skipped >= 0:
-		return skipReason(result.Skipped[skipped])
-	case r.Status == rules.Off:
-		return "is off"
-	case r.Groups != nil && !slices.ContainsFunc(r.Groups, func(g int) bool { return slices.Contains(chat.Groups, g) }):
-		return fmt.Sprintf("is for groups %v, the chat is in %v", r.Groups, chat.Groups)
-	case !shadow && slices.ContainsFunc(result.Shadow, ofRule):
+// mayGive says whether a rule would give what is missing.
+func mayGive(r *rules.Rule, d rules.Difference) bool {
+	return r.Tag == d.Tag && (d.Rule == "" || d.Rule == r.Name)
+}
+
+// whyNot says in a line why a rule does not give its tag, or its shadow tag.
+func whyNot(v rules.RuleVerdict, chat *transcript.Transcript, shadow bool) string {
+	switch isShadow := v.Rule.Status == rules.Shadow; {
+	case v.Verdict == rules.Matched && isShadow && !shadow:
 		return "matched, but is a shadow rule"
-	case shadow && slices.ContainsFunc(result.Tags, ofRule):
+	case v.Verdict == rules.Matched && !isShadow && shadow:
 		return "matched, but is no shadow rule"
-	case r.Fallback:
-		return "is a fallback, and other rules matched"
+	case v.Verdict == rules.Matched:
+		return ""
+	case v.Verdict == rules.NotInGroups:
+		return fmt.Sprintf("is for groups %v, the chat is in %v", v.Rule.Groups, chat.Groups)
+	case v.Verdict != rules.NotMatched || v.Near:
+		return verdictText(v)
+	case v.Found:
+		return "not matched: more than one thing is missing"
 	}
-	return ""
+	if elsewhere := outside(v.Body); len(elsewhere) > 0 {
+		return "not matched: " + termText(elsewhere[0], chat)
+	}
+	return "not matched: nothing of it is found"
+}
+
+// outside gives the terms that are found only where the rule does not look.
+func outside(f *rules.Finding) (terms []*rules.Finding) {
+	seen := map[*rules.Finding]bool{nil: true} // a list is the same one wherever it is used
+	var walk func(f *rules.Finding)
+	walk = func(f *rules.Finding) {
+		if seen[f] {
+			return
+		}
+		seen[f] = true
+		if len(f.Places) == 0 && len(f.Outside) > 0 {
+			terms = append(terms, f)
+		}
+		for _, part := range slices.Concat(f.Any, f.All, f.Entries) {
+			walk(part)
+		}
+	}
+	walk(f)
+	return terms
 }
 
 // whyExtra prints which rules gave a tag, and by which finds.
@@ -275,22 +324,21 @@ func (r *testReport) annotate(s *session, set *rules.Set) {
 		if t.OK {
 			continue
 		}
-		why := []string{"expected " + expected(t.test) + ", got " + tagList(t.result.TagSet())}
+		e := set.Explain(t.test.Chat)
+		why := []string{"expected " + expected(t.test) + ", got " + got(t)}
 		for _, d := range t.Missing {
-			line := "missing " + d.String()
-			for _, rule := range set.Rules {
-				if rule.Tag == d.Tag && d.Rule == "" {
-					if not := whyNot(rule, t.test.Chat, t.result, d.Shadow); not != "" {
-						line += "; rule " + word(rule.Name) + ": " + not
-					}
+			line := "missing " + visibleText(d.String())
+			for _, v := range e.Rules {
+				if not := whyNot(v, t.test.Chat, d.Shadow); mayGive(v.Rule, d) && d.Evidence == "" && not != "" {
+					line += "; rule " + word(v.Rule.Name) + ": " + not
 				}
 			}
 			why = append(why, line)
 		}
 		for _, d := range t.Extra {
-			why = append(why, "extra "+d.String())
+			why = append(why, "extra "+visibleText(d.String()))
 		}
-		s.annotation("error", t.path, t.test.Line, t.test.Column, "failed: "+t.Name, strings.Join(why, "\n"))
+		s.annotation("error", t.path, t.test.Line, t.test.Column, "failed: "+visibleText(t.Name), strings.Join(why, "\n"))
 	}
 	fmt.Fprintf(s.stdout, "%d passed, %d failed\n", r.Passed, r.Failed)
 }

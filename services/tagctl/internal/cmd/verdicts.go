@@ -144,13 +144,7 @@ func (sc screen) chat(e rules.Explanation, chat *transcript.Transcript) {
 		}
 		skip()
 		for j, text := range m.Texts {
-			name := string(m.Author)
-			if name == "" {
-				name = "unknown"
-			}
-			if m.Internal {
-				name += ", internal"
-			}
+			name := authorText(m)
 			if text.Field != "text" {
 				name += ", " + visibleText(text.Field)
 			}
@@ -161,6 +155,18 @@ func (sc screen) chat(e rules.Explanation, chat *transcript.Transcript) {
 		}
 	}
 	skip()
+}
+
+// authorText says who wrote a message, and whether only agents see it.
+func authorText(m transcript.Message) string {
+	name := string(m.Author)
+	if name == "" {
+		name = "unknown"
+	}
+	if m.Internal {
+		name += ", internal"
+	}
+	return name
 }
 
 // marked prints one text, broken at the width between words where it can be.
@@ -456,7 +462,7 @@ func termText(f *rules.Finding, chat *transcript.Transcript) string {
 			place += fmt.Sprintf(" in message %d", p.Message+1)
 		}
 		if len(f.Places) == 0 && m.Author != transcript.Unknown {
-			place += fmt.Sprintf(" (%s)", m.Author)
+			place += fmt.Sprintf(" (%s)", authorText(m))
 		}
 		shownPlaces = append(shownPlaces, place)
 	}

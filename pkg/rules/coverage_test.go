@@ -170,7 +170,7 @@ func TestMutateOfAnyRules(t *testing.T) {
 		}
 		m := set.Mutate(cases)
 		for _, p := range set.places().all {
-			without, _ := set.without(place{p.Line, p.Column})
+			without, _ := set.without(place{p.Line, p.Column}, set.Rules)
 			part := parts[p.Line]
 			part.dropped = true
 			shorter, _, ok := f.write()

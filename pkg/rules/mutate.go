@@ -23,10 +23,15 @@ func (s *Set) Mutate(cases []Case) Mutation {
 	// The terms of each place; without a find in a chat, none of them matters
 	// to it, unless something is emptied with it.
 	terms := map[place][]*Term{}
+	owners := map[place][]*Rule{}
 	for _, r := range s.Rules {
 		for _, t := range places.leaves[r] {
-			if at := placeOf(t); !slices.Contains(terms[at], t) {
+			at := placeOf(t)
+			if !slices.Contains(terms[at], t) {
 				terms[at] = append(terms[at], t)
+			}
+			if of := owners[at]; len(of) == 0 || of[len(of)-1] != r {
+				owners[at] = append(of, r)
 			}
 		}
 	}
@@ -39,7 +44,7 @@ func (s *Set) Mutate(cases []Case) Mutation {
 	}
 	for _, p := range places.all {
 		at := place{p.Line, p.Column}
-		if s.noticed(at, terms[at], runs) {
+		if s.noticed(at, terms[at], owners[at], runs) {
 			m.Noticed++
 		} else {
 			m.Unnoticed = append(m.Unnoticed, p)
@@ -54,8 +59,8 @@ type run struct {
 	search *search
 }
 
-func (s *Set) noticed(at place, terms []*Term, runs []run) bool {
-	rules, widens := s.without(at)
+func (s *Set) noticed(at place, terms []*Term, owners []*Rule, runs []run) bool {
+	rules, widens := s.without(at, owners)
 	return slices.ContainsFunc(runs, func(r run) bool {
 		if !widens && !slices.ContainsFunc(terms, func(t *Term) bool { return len(r.search.all(t)) > 0 }) {
 			return false
@@ -65,11 +70,17 @@ func (s *Set) noticed(at place, terms []*Term, runs []run) bool {
 	})
 }
 
-// without gives the rules without the term at a place. widens says that a
+// without gives the rules without the term at a place, which the owners come
+// to. widens says that a
 // condition goes, so that a rule may hold where the term is not found.
-func (s *Set) without(at place) (rules []*Rule, widens bool) {
+func (s *Set) without(at place, owners []*Rule) (rules []*Rule, widens bool) {
 	d := dropper{at: at, made: map[*Term]*Term{}}
 	for _, r := range s.Rules {
+		if len(owners) == 0 || owners[0] != r {
+			rules = append(rules, r)
+			continue
+		}
+		owners = owners[1:] // in the order of the file too
 		body := d.drop(&r.Body)
 		if body == &r.Body {
 			rules = append(rules, r)

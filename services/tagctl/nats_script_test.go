@@ -46,6 +46,7 @@ func TestNATSScripts(t *testing.T) {
 			}
 			p.Cmds["provision"] = f.provision
 			p.Cmds["store"] = f.store
+			p.Cmds["keep"] = f.keep
 			p.Cmds["decide"] = f.decide
 			p.Cmds["arm"] = f.arm
 			p.Cmds["dead"] = f.dead
@@ -81,6 +82,22 @@ func (f fixture) store(ts *testscript.TestScript, _ bool, args []string) {
 		_, err := f.js.Publish(within(ts), subject, []byte(strings.TrimSpace(data)))
 		ts.Check(err)
 	}
+}
+
+// keep registers the rules of a file, as a tagger that loads them does.
+func (f fixture) keep(ts *testscript.TestScript, _ bool, args []string) {
+	text := []byte(ts.ReadFile(args[0]))
+	set, problems := rules.Parse(args[0], text)
+	if set == nil {
+		ts.Fatalf("%v", problems)
+	}
+	kv, err := f.js.KeyValue(within(ts), stream.RulesBucket)
+	ts.Check(err)
+	// Compressed, as large ones are.
+	packed, err := stream.PackRules(text, 4<<10+int64(len(text))-1)
+	ts.Check(err)
+	_, err = kv.Put(within(ts), set.Version, packed)
+	ts.Check(err)
 }
 
 func key(ts *testscript.TestScript, text string) transcript.Key {

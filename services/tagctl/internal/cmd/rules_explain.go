@@ -90,6 +90,12 @@ type evidenceTexts struct {
 	AsDecided bool           `json:"as_decided"`
 	Messages  int            `json:"-"`
 	Fields    []evidenceText `json:"fields"`
+
+	chat *transcript.Transcript
+	set  *rules.Set // of that day; nil where they are no longer kept
+	// again is what these rules say about the chat. It is told where it differs
+	// from the record.
+	again rules.Result
 }
 
 type evidenceText struct {
@@ -100,7 +106,9 @@ type evidenceText struct {
 }
 
 func (s *session) rulesExplain() *cobra.Command {
-	var text bool
+	var text, all bool
+	var only string
+	color := choice{value: "auto", of: []string{"auto", "always", "never"}}
 	c := &cobra.Command{
 		Use:   "explain THREAD",
 		Short: "Show what was decided about a thread, and why",
@@ -111,8 +119,10 @@ such an id in its path or query, as LiveChat's app has them in the address bar. 
 id of a chat stands for its thread that was decided last.
 
 What people wrote is not shown, unless --text asks for it: then each find is shown
-in its message, the words marked >>so<<, as long as LIVECHAT_EVENTS has the webhooks.
-Places count characters from 1.
+in its message, the words marked >>so<<, and below it the chat with all finds marked
+and the verdict on each rule, by the rules of that day, as tagctl rules try shows
+them. That needs the webhooks in LIVECHAT_EVENTS, which are kept for days, and the
+rules in AUTOTAG_RULES. Places count characters from 1.
 
 The decision is read from NATS (NATS_URL, NATS_CREDS); nothing is changed. The rules
 in force are those that a tagger loaded last; where none has, those of the rules file.
@@ -139,6 +149,9 @@ there is none, and webhooks is null where there is one. texts is null without --
 			if err != nil {
 				return usageError(c, err)
 			}
+			if flags := c.Flags(); !text && (flags.Changed("all") || flags.Changed("rule") || flags.Changed("color")) {
+				return usageError(c, errors.New("--all, --rule and --color are about the chat, which is shown with --text"))
+			}
 			nc, js, err := s.connect()
 			if err != nil {
 				return err
@@ -153,7 +166,10 @@ there is none, and webhooks is null where there is one. texts is null without --
 				return err
 			}
 			if text && e.Decision != nil {
-				if e.Texts, err = r.texts(c.Context(), e); err != nil {
+				if e.Texts, err = r.texts(c.Context(), e); err == nil {
+					err = r.matchAgain(c.Context(), e)
+				}
+				if err != nil {
 					return err
 				}
 			}
@@ -161,6 +177,9 @@ there is none, and webhooks is null where there is one. texts is null without --
 				err = s.json(e)
 			} else {
 				s.printExplanation(e, shown(args[0]))
+				if e.Texts != nil {
+					s.printVerdicts(e, s.newScreen(color.value), all, only)
+				}
 			}
 			if err == nil && e.Decision == nil {
 				err = errNo
@@ -168,7 +187,13 @@ there is none, and webhooks is null where there is one. texts is null without --
 			return err
 		},
 	}
-	c.Flags().BoolVar(&text, "text", false, "show the messages too in which something was found")
+	flags := c.Flags()
+	flags.BoolVar(&text, "text", false, "show the chat too, with the finds and the verdict on each rule")
+	flags.BoolVar(&all, "all", false, "with --text: show the verdict on each rule")
+	flags.StringVar(&only, "rule", "", "with --text: show the verdict on the rule of this `NAME` only")
+	flags.Var(&color, "color", "with --text: colours: auto, always or never")
+	complete(c, "color", color.of...)
+	complete(c, "rule")
 	return c
 }
 
@@ -426,6 +451,13 @@ func (r reader) texts(ctx context.Context, e *explanation) (*evidenceTexts, erro
 		AsDecided: readings[0].Digest() == e.Decision.Transcript.Digest,
 		Messages:  len(readings[0].Messages),
 		Fields:    []evidenceText{},
+		chat:      readings[0],
+	}
+	t.chat.Complete = e.Decision.Transcript.Complete
+	for _, k := range e.Decision.Skipped {
+		if k.Why == rules.WhyPersonSet {
+			t.chat.Tagged = append(t.chat.Tagged, k.Tag)
+		}
 	}
 	for _, hit := range slices.Concat(e.Decision.Tags, e.Decision.Shadow) {
 		for _, ev := range hit.Evidence {
@@ -435,6 +467,24 @@ func (r reader) texts(ctx context.Context, e *explanation) (*evidenceTexts, erro
 		}
 	}
 	return t, nil
+}
+
+// matchAgain looks at the chat by the rules of that day, where they are kept.
+func (r reader) matchAgain(ctx context.Context, e *explanation) error {
+	version := e.Decision.RulesVersion
+	kept, found, err := stream.Last(ctx, r.nc, "KV_"+stream.RulesBucket, "$KV."+stream.RulesBucket+"."+version)
+	if err != nil || !found {
+		return unlessMissing(err)
+	}
+	text, err := stream.UnpackRules(kept.Data)
+	if err != nil {
+		return err
+	}
+	// What another version of this program took may be at fault today.
+	if e.Texts.set, _ = rules.Parse("rules "+shortVersion(version), text); e.Texts.set != nil {
+		e.Texts.again = e.Texts.set.Match(e.Texts.chat)
+	}
+	return nil
 }
 
 // of is the text that a piece of evidence is of, nil where it was not looked up.

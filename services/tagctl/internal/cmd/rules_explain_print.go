@@ -150,6 +150,52 @@ func (s *session) printHits(e *explanation, hits []rules.Hit, remark string) {
 	}
 }
 
+// printVerdicts shows the chat with the finds marked, and what the rules of that
+// day say about it.
+func (s *session) printVerdicts(e *explanation, sc screen, all bool, only string) {
+	fmt.Fprintln(s.stdout)
+	t := e.Texts
+	note := func(text string) { fmt.Fprintln(s.stdout, wrapTo(sc.width, 0, 0, text)) }
+	switch {
+	case t.Messages == 0 && e.Decision.Transcript.Messages > 0:
+		note("The webhooks of this thread are no longer in " + stream.Events + ": the record above is all that is known of it.")
+		return
+	case t.set == nil:
+		note("The rules of that day, " + shortVersion(e.Decision.RulesVersion) + ", are no longer kept, so there are no verdicts; tagctl rules try shows what those of today say.")
+		return
+	}
+	if only != "" && !slices.ContainsFunc(t.set.Rules, func(r *rules.Rule) bool { return r.Name == only }) {
+		note("No rule of that day is named " + word(only) + ".")
+		return
+	}
+	chat := "the chat as it was decided on, by the rules of that day"
+	if !t.AsDecided {
+		chat = "the chat as " + stream.Events + " has it, which is not what was decided on (LiveChat's API knew more, or some of it is gone), by the rules of that day"
+	}
+	note(chat + ":")
+	explained := t.set.Explain(t.chat)
+	if t.Messages > 0 {
+		sc.chat(explained, t.chat)
+		fmt.Fprintln(s.stdout)
+	}
+	sc.verdicts(explained, t.chat, all, only)
+	// Whose a tag was, and which tags the thread bore, the chat does not tell.
+	var left []string
+	for _, k := range e.Decision.Skipped {
+		left = append(left, k.Tag)
+	}
+	decided, again := distinctTags(e.Decision.Tags, left), distinctTags(t.again.Tags, left)
+	if !slices.Equal(decided, again) {
+		note(fmt.Sprintf("By this chat the tags would be %s; decided were %s.", tagList(again), tagList(decided)))
+	}
+}
+
+// distinctTags gives the tags of hits, but for some, sorted.
+func distinctTags(hits []rules.Hit, but []string) []string {
+	tags := rules.Result{Tags: hits}.TagSet()
+	return slices.DeleteFunc(tags, func(t string) bool { return slices.Contains(but, t) })
+}
+
 // place says where a find is.
 func place(ev rules.Evidence, found *evidenceText, texts *evidenceTexts) string {
 	author := string(ev.Author)

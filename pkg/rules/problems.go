@@ -38,7 +38,7 @@ type Problem struct {
 // caret under the place, without a line break at the end. Warnings say so.
 func (p Problem) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s:%d:%d: ", p.File, p.Line, p.Column)
+	fmt.Fprintf(&b, "%s:%d:%d: ", strings.Map(printable, p.File), p.Line, p.Column)
 	if p.Severity == Warning {
 		b.WriteString("warning: ")
 	}

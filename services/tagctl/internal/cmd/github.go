@@ -38,7 +38,7 @@ func (s *session) annotations(ps rules.Problems) {
 
 // annotation prints one annotation; level is error, warning or notice.
 func (s *session) annotation(level, file string, line, column int, title, text string) {
-	at := fmt.Sprintf("file=%s,line=%d,col=%d", annotationValue.Replace(file), line, column)
+	at := fmt.Sprintf("file=%s,line=%d,col=%d", annotationValue.Replace(visibleText(file)), line, column)
 	if title != "" {
 		at += ",title=" + annotationValue.Replace(title)
 	}

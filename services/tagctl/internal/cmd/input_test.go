@@ -169,3 +169,32 @@ func FuzzTry(f *testing.F) {
 		}
 	})
 }
+
+// The name of a file cannot steer the terminal, whatever is said about it.
+func TestFileNamesAreShownSafely(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := func(name, text string) string {
+		path := filepath.Join(dir, "\x1b[31m"+name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	fine := path("fine.yaml", someRules)
+	faulty := path("faulty.yaml", "version: 1\nrules: [{tag: a}]\n")
+	odd := path("odd.yaml", "version: 1\nlists: {l: [x]}\nrules: [{tag: a, any: [re*fund]}]\n")
+	failing := path("failing_test.yaml", "tests: [{chat: [], tags: [refund]}]\n")
+	for _, args := range [][]string{
+		{"rules", "check", fine}, {"rules", "check", faulty}, {"rules", "check", odd}, {"rules", "check", faulty, "-o", "github"},
+		{"rules", "check", filepath.Join(dir, "\x1b[31mnowhere.yaml")}, {"rules", "try", "--rules", odd, "x"}, {"rules", "try", "--rules", faulty, "x"},
+		{"rules", "test", "--rules", fine, failing, "--coverage", "--mutate"},
+		{"rules", "test", "--rules", fine, failing, "--coverage", "--mutate", "-o", "github"},
+	} {
+		var out, stderr bytes.Buffer
+		Run(args, noVariables, strings.NewReader(""), &out, &stderr)
+		if out.Len()+stderr.Len() == 0 || strings.Contains(out.String()+stderr.String(), "\x1b") {
+			t.Errorf("%q:\n%q\n%q", args, &out, &stderr)
+		}
+	}
+}

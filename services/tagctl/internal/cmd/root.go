@@ -62,7 +62,7 @@ func Run(args []string, lookup config.Lookup, stdin io.Reader, stdout, stderr io
 	case errors.Is(err, errNo):
 		return exitNo
 	}
-	fmt.Fprintf(stderr, "tagctl: %v\n", err)
+	fmt.Fprintf(stderr, "tagctl: %s\n", visibleLines(err.Error()))
 	return exitUsage
 }
 

@@ -69,7 +69,7 @@ func (s *session) loadRules() (set *rules.Set, path string, err error) {
 		return nil, "", errNo
 	}
 	if n := len(problems); n > 0 {
-		fmt.Fprintf(s.stderr, "tagctl: %s in %s; see tagctl rules check\n", count(n, "warning"), path)
+		fmt.Fprintf(s.stderr, "tagctl: %s in %s; see tagctl rules check\n", count(n, "warning"), visibleText(path))
 	}
 	return set, path, nil
 }

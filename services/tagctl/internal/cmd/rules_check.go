@@ -54,7 +54,7 @@ With -o github: annotations for GitHub Actions, which shows them beside the line
 				report.OK = false
 			}
 			if set != nil && len(problems) == 0 && !s.wantsJSON() {
-				fmt.Fprintf(s.stdout, "%s: %s, fine\n", path, count(len(set.Rules), "rule"))
+				fmt.Fprintf(s.stdout, "%s: %s, fine\n", visibleText(path), count(len(set.Rules), "rule"))
 			} else if err := s.report(report); err != nil {
 				return err
 			}
@@ -93,6 +93,6 @@ func (s *session) report(r rules.Report) error {
 	if warnings > 0 {
 		found = append(found, count(warnings, "warning"))
 	}
-	fmt.Fprintf(s.stdout, "%s in %s\n", strings.Join(found, ", "), r.File)
+	fmt.Fprintf(s.stdout, "%s in %s\n", strings.Join(found, ", "), visibleText(r.File))
 	return nil
 }

@@ -57,6 +57,7 @@ func (t *thoroughness) add(r *testReport, set *rules.Set, files []testFile) (eno
 // printThoroughness shows the coverage as a table, and the terms that no test
 // would miss.
 func (r *testReport) printThoroughness(s *session, path string, t thoroughness) {
+	path = visibleText(path)
 	if c := r.Coverage; c != nil {
 		fmt.Fprintln(s.stdout)
 		s.printCoverage(path, c)
@@ -68,6 +69,9 @@ func (r *testReport) printThoroughness(s *session, path string, t thoroughness) 
 			fmt.Fprintf(s.stdout, "%s:%d:%d: no test would miss %s (%s)\n", path, p.Line, p.Column, word(p.Term), owner(p))
 		}
 		fmt.Fprintf(s.stdout, "mutation: of %s, %s would be missed\n", count(m.Terms, "term"), share(m.Share()))
+		if r.Failed > 0 {
+			fmt.Fprintf(s.stdout, "mutation: without the %s that failed\n", count(r.Failed, "test"))
+		}
 		tooLittle(s, "mutation", m.Share().Percent(), t.minMutation)
 	}
 }

@@ -181,7 +181,7 @@ func (r *testReport) print(s *session, set *rules.Set) {
 		if t.OK {
 			continue
 		}
-		fmt.Fprintf(s.stdout, "%s:%d: failed: %s\n", t.path, t.test.Line, visibleText(t.Name))
+		fmt.Fprintf(s.stdout, "%s:%d: failed: %s\n", visibleText(t.path), t.test.Line, visibleText(t.Name))
 		fmt.Fprintln(s.stdout, wrap(2, 12, "expected: "+expected(t.test)))
 		fmt.Fprintln(s.stdout, wrap(2, 12, "got:      "+got(t)))
 		e := set.Explain(t.test.Chat)

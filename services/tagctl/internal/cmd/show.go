@@ -50,6 +50,15 @@ func visibleText(text string) string {
 	return b.String()
 }
 
+// visibleLines is visibleText for a text of several lines.
+func visibleLines(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		lines[i] = visibleText(line)
+	}
+	return strings.Join(lines, "\n")
+}
+
 func visible(r rune) string {
 	switch {
 	case r == '\n':

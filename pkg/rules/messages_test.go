@@ -16,6 +16,7 @@ import (
 var unshown = map[string]string{
 	"the file has more than %d bytes (8 MiB); take words that are not used out of it":                                              "too large a file to keep; TestTooLarge",
 	"up to this rule, lists are used with so many different options that they unfold to more than %d entries; use them with fewer": "too large a file to keep; TestListsAreShared",
+	"the regexes up to this one are too large together; write them shorter (fewer and smaller {...} counts), or take some out":     "too many regexes to keep; TestRegexesAreBounded",
 	"YAML cannot read this: ": "for errors of YAML that nobody has met",
 	"; put the text in quotes, or check the indentation of this line and of the one above": "likewise",
 	"this regex cannot be used: ": "for errors of Go that nobody has met",

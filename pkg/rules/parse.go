@@ -75,7 +75,9 @@ type reader struct {
 	cyclic    bool // lists refer to each other in a circle
 	unfolds   bool // a list unfolds to too much
 	regexes   map[string]regexCheck
-	repeated  map[place]bool // terms that were reported as being there twice
+
+	regexSteps int            // the size of all regexes
+	repeated   map[place]bool // terms that were reported as being there twice
 }
 
 type defaults struct {

@@ -316,6 +316,24 @@ func TestTooLarge(t *testing.T) {
 	}
 }
 
+// Regexes that are short to write and large to compile are bounded together.
+func TestRegexesAreBounded(t *testing.T) {
+	t.Parallel()
+	var file strings.Builder
+	file.WriteString("version: 1\nrules:\n")
+	for i := range 3000 {
+		fmt.Fprintf(&file, "  - {tag: a, any: [{regex: '[a-z]{1,900}q%d'}]}\n", i)
+	}
+	set, ps := Parse("rules.yaml", []byte(file.String()))
+	if set != nil || len(ps) != 1 || !strings.HasPrefix(ps[0].Message, "the regexes up to this one are too large together") {
+		t.Fatalf("%d problems: %.400s", len(ps), ps)
+	}
+	lines := strings.Split(file.String(), "\n")
+	if set, ps := Parse("rules.yaml", []byte(strings.Join(lines[:ps[0].Line-1], "\n"))); set == nil {
+		t.Errorf("the rules before that line are refused: %.400s", ps)
+	}
+}
+
 // checkProblems checks that every problem lies in the file and can be shown.
 func checkProblems(t testing.TB, data []byte, ps Problems) {
 	t.Helper()

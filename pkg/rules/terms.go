@@ -433,6 +433,13 @@ func (r *reader) checkRegex(pattern string, at place) bool {
 	}
 	check, known := r.regexes[pattern]
 	if !known {
+		if r.regexSteps > maxRegexSteps {
+			return false // reported
+		}
+		if r.regexSteps += steps(pattern); r.regexSteps > maxRegexSteps {
+			r.fault(at, "the regexes up to this one are too large together; write them shorter (fewer and smaller {...} counts), or take some out")
+			return false
+		}
 		re, err := regexp.Compile(pattern)
 		if err == nil {
 			// Larger when case is ignored, perhaps too large.
@@ -458,16 +465,38 @@ func (r *reader) checkRegex(pattern string, at place) bool {
 	return true
 }
 
+// maxRegexSteps bounds the size of all regexes of a file together, since a short
+// one may stand for a large program. That many take about a second to compile.
+const maxRegexSteps = 1_000_000
+
+// steps is how large the program of a pattern is, 0 for one at fault.
+func steps(pattern string) int {
+	prog := program(pattern)
+	if prog == nil {
+		return 0
+	}
+	return len(prog.Inst)
+}
+
+// program compiles a pattern, to nil where it is at fault.
+func program(pattern string) *syntax.Prog {
+	re, err := syntax.Parse(pattern, syntax.Perl)
+	if err != nil {
+		return nil
+	}
+	prog, err := syntax.Compile(re.Simplify())
+	if err != nil {
+		return nil
+	}
+	return prog
+}
+
 // matchesNothing says whether no way through a valid pattern leads to a match:
 // each asks for text after the end of the message or before its start, or for a
 // letter of a class that has none.
 func matchesNothing(pattern string) bool {
-	re, err := syntax.Parse(pattern, syntax.Perl)
-	if err != nil {
-		return false
-	}
-	prog, err := syntax.Compile(re.Simplify())
-	if err != nil {
+	prog := program(pattern)
+	if prog == nil {
 		return false
 	}
 	// A way is at an instruction, has read text or not, and has met the end or not.

@@ -100,7 +100,7 @@ func New(cfg Config, log *zap.Logger, deps Deps) (_ *App, err error) {
 	a.store = chatstore.NewStore(client, cfg.ChatTTL)
 
 	api := livechat.New(livechat.Options{
-		BaseURL: cfg.APIURL, Version: cfg.APIVersion, Token: a.token,
+		BaseURL: cfg.APIURL, Version: cfg.APIVersion, Token: cfg.Token,
 		OnNotice: func(header, value string) {
 			log.Warn("LiveChat announces a change of its API", zap.String("header", header), zap.String("value", value))
 		},
@@ -146,15 +146,6 @@ func (a *App) connect() (err error) {
 		a.stop.Push("NATS connection", leave)
 	}
 	return err
-}
-
-// token is asked for each call: a secret's file is followed as it changes.
-func (a *App) token(context.Context, string) (livechat.Token, error) {
-	t := livechat.Token{Access: a.cfg.AccessToken.Get()}
-	if t.Access == "" {
-		t.AccountID, t.PAT = a.cfg.AccountID.Get(), a.cfg.PAT.Get()
-	}
-	return t, nil
 }
 
 // fail ends Run with an error; the first one counts.

@@ -3,11 +3,11 @@ package app
 import (
 	"fmt"
 	"net"
-	"net/url"
 	"slices"
 	"time"
 
 	"autotag/pkg/config"
+	"autotag/pkg/livechat"
 	"autotag/pkg/stream"
 	"autotag/services/tagger/internal/chatstore"
 	"autotag/services/tagger/internal/tagging"
@@ -28,14 +28,10 @@ type Config struct {
 
 	SweepEvery time.Duration `env:"SWEEP_EVERY" envDefault:"1h" desc:"how often LiveChat's archives are to be searched for chats that were missed, 0 for never; reserved: this version does not search them"`
 
-	APIURL         string        `env:"LIVECHAT_API_URL" envDefault:"https://api.livechatinc.com" desc:"the LiveChat API"`
-	APIVersion     string        `env:"LIVECHAT_API_VERSION" envDefault:"3.6" desc:"version of the LiveChat API"`
-	AccountID      config.Secret `env:"LIVECHAT_ACCOUNT_ID" desc:"account id of LIVECHAT_PAT"`
-	PAT            config.Secret `env:"LIVECHAT_PAT" desc:"personal access token"`
-	AccessToken    config.Secret `env:"LIVECHAT_ACCESS_TOKEN" desc:"OAuth access token, instead of LIVECHAT_ACCOUNT_ID and LIVECHAT_PAT"`
-	Organizations  []string      `env:"LIVECHAT_ORGANIZATION" desc:"organizations that the token belongs to, comma-separated; chats of others are decided but wait; any if not set"`
-	APIRate        float64       `env:"API_RATE" envDefault:"5" desc:"calls of the LiveChat API a second and organization, over all taggers"`
-	APIConcurrency int           `env:"API_CONCURRENCY" envDefault:"16" desc:"chats that one tagger tags at the same time"`
+	livechat.Settings
+	Organizations  []string `env:"LIVECHAT_ORGANIZATION" desc:"organizations that the token belongs to, comma-separated; chats of others are decided but wait; any if not set"`
+	APIRate        float64  `env:"API_RATE" envDefault:"5" desc:"calls of the LiveChat API a second and organization, over all taggers"`
+	APIConcurrency int      `env:"API_CONCURRENCY" envDefault:"16" desc:"chats that one tagger tags at the same time"`
 
 	EventsMaxAge   time.Duration `env:"EVENTS_MAX_AGE" envDefault:"7d" desc:"how long LIVECHAT_EVENTS keeps webhooks"`
 	EventsMaxBytes config.Bytes  `env:"EVENTS_MAX_BYTES" desc:"how large LIVECHAT_EVENTS may grow; a quarter of the free store if not set"`
@@ -109,21 +105,8 @@ func (c *Config) Validate() (faults []error) {
 	if c.SweepEvery < 0 {
 		fault("SWEEP_EVERY", "must not be below 0")
 	}
-	if u, err := url.Parse(c.APIURL); err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil {
-		fault("LIVECHAT_API_URL", "must be an http or https address")
-	}
-	if !isVersion(c.APIVersion) {
-		fault("LIVECHAT_API_VERSION", "%q is not a version such as 3.6", c.APIVersion)
-	}
-	account, pat, access := c.AccountID.Get() != "", c.PAT.Get() != "", c.AccessToken.Get() != ""
-	switch {
-	case access && (account || pat):
-		fault("LIVECHAT_ACCESS_TOKEN", "both it and LIVECHAT_ACCOUNT_ID or LIVECHAT_PAT are set; choose one way")
-	case pat && !account:
-		fault("LIVECHAT_ACCOUNT_ID", "must be set with LIVECHAT_PAT")
-	case account && !pat:
-		fault("LIVECHAT_PAT", "must be set with LIVECHAT_ACCOUNT_ID")
-	case !access && !pat && bool(c.Apply):
+	faults = append(faults, c.Settings.Faults()...)
+	if !c.HasToken() && bool(c.Apply) {
 		fault("LIVECHAT_PAT", "set LIVECHAT_ACCOUNT_ID and LIVECHAT_PAT, or LIVECHAT_ACCESS_TOKEN, or APPLY=off")
 	}
 	for _, org := range c.Organizations {
@@ -144,14 +127,4 @@ func (c *Config) Validate() (faults []error) {
 		fault("NATS_REPLICAS", "must be 1, 3 or 5")
 	}
 	return faults
-}
-
-// isVersion says that s is digits and dots, as it becomes part of addresses.
-func isVersion(s string) bool {
-	for _, r := range s {
-		if (r < '0' || r > '9') && r != '.' {
-			return false
-		}
-	}
-	return s != ""
 }

@@ -206,24 +206,21 @@ type reader struct {
 // explain finds the thread that is meant and reads what is known of it.
 func (r reader) explain(ctx context.Context, refs []threadRef) (*explanation, error) {
 	e := &explanation{Earlier: []earlierDecision{}, Calls: []madeCall{}, DeadLetters: []deadLetter{}, Others: []threadName{}}
-	for _, ref := range refs {
-		keys, err := r.find(ctx, ref)
-		if err != nil {
-			return nil, err
-		}
-		if len(keys) == 0 {
-			continue
-		}
-		if ref.thread == "" {
-			e.asked = ref.chat
-		}
-		for _, k := range keys[1:] {
-			e.Others = append(e.Others, threadName{k.Org, k.Chat, k.Thread})
-		}
-		return e, r.fill(ctx, e, keys[0])
+	keys, ref, err := r.locate(ctx, refs)
+	if err != nil {
+		return nil, err
 	}
-	e.Webhooks = &threadWebhooks{}
-	return e, nil
+	if len(keys) == 0 {
+		e.Webhooks = &threadWebhooks{}
+		return e, nil
+	}
+	if ref.thread == "" {
+		e.asked = ref.chat
+	}
+	for _, k := range keys[1:] {
+		e.Others = append(e.Others, threadName{k.Org, k.Chat, k.Thread})
+	}
+	return e, r.fill(ctx, e, keys[0])
 }
 
 // find gives the threads that ref may mean, the one that was decided last
@@ -432,21 +429,12 @@ func (s *session) inForce(ctx context.Context, r reader, e *explanation) error {
 // when it was decided.
 func (r reader) texts(ctx context.Context, e *explanation) (*evidenceTexts, error) {
 	k := transcript.Key{Org: e.OrganizationID, Chat: e.ChatID, Thread: e.ThreadID}
-	facts := &transcript.Facts{}
-	for _, filter := range []string{stream.ThreadSubject(k), stream.ChatWideSubject(k.Org, k.Chat)} {
-		msgs, err := stream.ReadUpToDate(ctx, r.nc, stream.Events, filter)
-		if unlessMissing(err) != nil {
-			return nil, err
-		}
-		for _, m := range msgs {
-			if m.Seq <= e.Decision.Transcript.Seq {
-				_, _, reading := readWebhook(k, m)
-				facts.AddAll(reading.Facts)
-			}
-		}
+	reduction, _, err := r.reduce(ctx, k, e.Decision.Transcript.Seq)
+	if err != nil {
+		return nil, err
 	}
 	// The first reading is the one that decisions are of.
-	readings, _ := transcript.Reduce(k, facts).Readings(1)
+	readings, _ := reduction.Readings(1)
 	t := &evidenceTexts{
 		AsDecided: readings[0].Digest() == e.Decision.Transcript.Digest,
 		Messages:  len(readings[0].Messages),

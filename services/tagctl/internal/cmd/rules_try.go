@@ -25,7 +25,7 @@ type tryReport struct {
 func (s *session) rulesTry() *cobra.Command {
 	author := choice{value: string(transcript.Customer), of: authors}
 	color := choice{value: "auto", of: []string{"auto", "always", "never"}}
-	var file, only string
+	var file, thread, only string
 	var all bool
 	groups := groupList{0}
 	var tagged []string
@@ -43,19 +43,24 @@ from --chat or standard input, up to 5,000 messages and 1 MiB, in one of these f
   a chat of LiveChat with its thread: an answer of get_chat, an entry of list_archives
 Empty messages are left out.
 
+With --thread the chat is a real thread, as the webhooks in LIVECHAT_EVENTS (NATS_URL,
+NATS_CREDS) tell it. THREAD is what rules explain takes: the id of a thread, chat/thread,
+or a link to one. Which of its tags people have set is for --tagged to say.
+
 Without colours [[so]] is what gave a tag, [so] what else was found. Colours are used
 on a terminal, unless NO_COLOR is set or TERM is dumb; --color decides otherwise.
 
-Exit status: 0 also where no rule matches; 1 the rules are at fault; 2 a file is
-missing or the usage wrong.
+Exit status: 0 also where no rule matches; 1 the rules are at fault; 2 a file or
+a thread is missing, the usage wrong, or NATS out of reach.
 
 With -o json: {"tags": [{"tag", "rule", "evidence": []}], "shadow": [], "near_misses": []};
-evidence names the messages t_1, t_2 and so on, and the place in characters.`,
+evidence names the messages, t_1, t_2 and so on where they have no ids, and the place in characters.`,
 		Example: `  tagctl rules try "Where is my parcel?"
   tagctl rules try "Hello" "I want my money back" --tagged vip
   tagctl rules try --from agent "We will call you back within 2 hours."
   tagctl rules try --groups 0,3 < chat.txt
-  tagctl rules try --chat chat.json --rule parcel-late`,
+  tagctl rules try --chat chat.json --rule parcel-late
+  tagctl rules try --thread SJ4K2R8V0P`,
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(c *cobra.Command, texts []string) error {
@@ -66,8 +71,21 @@ evidence names the messages t_1, t_2 and so on, and the place in characters.`,
 			if only != "" && !slices.ContainsFunc(set.Rules, func(r *rules.Rule) bool { return r.Name == only }) {
 				return fmt.Errorf("no rule is named %s; tagctl rules try --all shows the names", shown(only))
 			}
+			var refs []threadRef
+			if c.Flags().Changed("thread") {
+				if len(texts) > 0 || file != "" || c.Flags().Changed("from") {
+					return usageError(c, errors.New("--thread has its own messages; leave out TEXT, --chat and --from"))
+				}
+				if refs, err = parseThread(thread); err != nil {
+					return usageError(c, err)
+				}
+			}
 			var chat *transcript.Transcript
 			switch {
+			case refs != nil:
+				if chat, err = s.storedThread(c.Context(), thread, refs); err != nil {
+					return err
+				}
 			case len(texts) > 0 && file != "":
 				return usageError(c, errors.New("give either a TEXT or --chat"))
 			case len(texts) > 0:
@@ -108,12 +126,14 @@ evidence names the messages t_1, t_2 and so on, and the place in characters.`,
 	flags.Var(&author, "from", "author of messages that do not name theirs: customer, agent or bot")
 	flags.Var(&color, "color", "colours: auto, always or never")
 	flags.StringVar(&file, "chat", "", "`FILE` with the chat, as on standard input")
+	flags.StringVar(&thread, "thread", "", "a real `THREAD` instead of a chat that is given")
 	flags.BoolVar(&all, "all", false, "show the verdict on each rule")
 	flags.StringVar(&only, "rule", "", "show the verdict on the rule of this `NAME` only")
 	flags.Var(&groups, "groups", "numbers of the groups that the chat is in, such as 0,7")
 	flags.StringSliceVar(&tagged, "tagged", nil, "`TAGS` that people have set on the chat, such as vip,late")
 	complete(c, "from", author.of...)
 	complete(c, "color", color.of...)
+	complete(c, "thread")
 	complete(c, "rule")
 	complete(c, "groups")
 	complete(c, "tagged")

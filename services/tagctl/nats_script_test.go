@@ -23,7 +23,7 @@ import (
 )
 
 // TestNATSScripts runs the archives of testdata/script/nats, each with a
-// nats-server of its own that NATS_URL names.
+// nats-server of its own that NATS_URL names and a LiveChat at LIVECHAT_API_URL.
 func TestNATSScripts(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/script/nats/*.txtar")
@@ -35,12 +35,13 @@ func TestNATSScripts(t *testing.T) {
 			t.Parallel()
 			s := natstest.Start(t, nil)
 			nc, js := s.Connect()
-			f := fixture{nc, js}
+			f, api := fixture{nc, js}, newPlatform(t)
 			p := params()
 			p.Files = []string{file}
 			setup := p.Setup
 			p.Setup = func(e *testscript.Env) error {
 				e.Setenv("NATS_URL", s.URL)
+				e.Setenv("LIVECHAT_API_URL", api.url)
 				e.Setenv("NATS_ADDRESS", strings.TrimPrefix(s.URL, "nats://"))
 				return setup(e)
 			}
@@ -52,6 +53,8 @@ func TestNATSScripts(t *testing.T) {
 			p.Cmds["dead"] = f.dead
 			p.Cmds["stop"] = func(*testscript.TestScript, bool, []string) { s.Stop() }
 			p.Cmds["mask"] = mask
+			p.Cmds["calls"] = api.calls
+			p.Cmds["spoil"] = api.spoil
 			testscript.Run(t, p)
 		})
 	}

@@ -141,8 +141,15 @@ func jsonChat(data []byte, from transcript.Author) (*transcript.Transcript, erro
 
 // chatOf is the transcript that an answer of get_chat shows.
 func chatOf(k transcript.Key, c livechat.Chat) *transcript.Transcript {
+	reduction := reduceChat(k, c)
+	readings, _ := reduction.Readings(1)
+	t := readings[0]
+	t.Complete = !t.Cut && !reduction.Restricted
+	return t
+}
+
+func reduceChat(k transcript.Key, c livechat.Chat) *transcript.Reduction {
 	facts := &transcript.Facts{}
 	facts.AddAll(transcript.FromChat(k, facts, c, time.Unix(0, 0).UTC()))
-	readings, _ := transcript.Reduce(k, facts).Readings(1)
-	return readings[0]
+	return transcript.Reduce(k, facts)
 }

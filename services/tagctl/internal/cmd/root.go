@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"autotag/pkg/config"
+	"autotag/pkg/livechat"
 )
 
 // Exit statuses.
@@ -75,7 +76,7 @@ and shows what was decided about conversations, and why.
 
 Exit status: 0 fine; 1 the answer is no (a fault in the rules, a failed test, a
 thread that is not decided); 2 wrong usage, or something is missing (a file, a
-setting, NATS).
+setting, NATS, LiveChat).
 What is asked for and the reason of exit status 1 go to standard output, the
 reason of exit status 2 and remarks to standard error.
 
@@ -147,13 +148,21 @@ func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 // settings are those of tagctl that do not belong to one command.
 type settings struct {
 	RulesFile string `env:"RULES_FILE" envDefault:"configs/rules.yaml" desc:"the rules, where --rules does not name them"`
-	NATSURL   string `env:"NATS_URL" envDefault:"nats://127.0.0.1:4222" desc:"NATS servers, comma-separated; for rules explain and decisions"`
+	NATSURL   string `env:"NATS_URL" envDefault:"nats://127.0.0.1:4222" desc:"NATS servers, comma-separated; for rules explain, rules try --thread and decisions"`
 	NATSCreds string `env:"NATS_CREDS" desc:"NATS credentials file"`
+	livechat.Settings
 }
 
+// settings are those without LiveChat's tokens, which only --fetch needs: the
+// other commands shall not fail where a file of theirs is missing.
 func (s *session) settings() (settings, error) {
 	var v settings
-	err := config.Load(&v, "tagctl", s.settingsFile, s.lookup)
+	err := config.Load(&v, "tagctl", s.settingsFile, func(name string) (string, bool) {
+		if strings.HasPrefix(name, "LIVECHAT_") {
+			return "", false
+		}
+		return s.lookup(name)
+	})
 	return v, err
 }
 

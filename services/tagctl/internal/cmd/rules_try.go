@@ -26,7 +26,7 @@ func (s *session) rulesTry() *cobra.Command {
 	author := choice{value: string(transcript.Customer), of: authors}
 	color := choice{value: "auto", of: []string{"auto", "always", "never"}}
 	var file, thread, only string
-	var all bool
+	var all, fetch bool
 	groups := groupList{0}
 	var tagged []string
 	c := &cobra.Command{
@@ -46,21 +46,26 @@ Empty messages are left out.
 With --thread the chat is a real thread, as the webhooks in LIVECHAT_EVENTS (NATS_URL,
 NATS_CREDS) tell it. THREAD is what rules explain takes: the id of a thread, chat/thread,
 or a link to one. Which of its tags people have set is for --tagged to say.
+With --fetch LiveChat is asked for the thread instead, with the token in the settings:
+one billed call, or two where LiveChat sends it on to another region. It wants the chat
+too: give chat/thread, unless NATS knows of the thread.
 
 Without colours [[so]] is what gave a tag, [so] what else was found. Colours are used
 on a terminal, unless NO_COLOR is set or TERM is dumb; --color decides otherwise.
 
 Exit status: 0 also where no rule matches; 1 the rules are at fault; 2 a file or
-a thread is missing, the usage wrong, or NATS out of reach.
+a thread is missing, the usage wrong, or NATS or LiveChat out of reach.
 
 With -o json: {"tags": [{"tag", "rule", "evidence": []}], "shadow": [], "near_misses": []};
-evidence names the messages, t_1, t_2 and so on where they have no ids, and the place in characters.`,
+evidence names the messages, t_1, t_2 and so on where they have no ids,
+and the place in characters.`,
 		Example: `  tagctl rules try "Where is my parcel?"
   tagctl rules try "Hello" "I want my money back" --tagged vip
   tagctl rules try --from agent "We will call you back within 2 hours."
   tagctl rules try --groups 0,3 < chat.txt
   tagctl rules try --chat chat.json --rule parcel-late
-  tagctl rules try --thread SJ4K2R8V0P`,
+  tagctl rules try --thread SJ4K2R8V0P
+  tagctl rules try --thread PJ0MRSHTDG/SJ4K2R8V0P --fetch`,
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(c *cobra.Command, texts []string) error {
@@ -80,8 +85,15 @@ evidence names the messages, t_1, t_2 and so on where they have no ids, and the 
 					return usageError(c, err)
 				}
 			}
+			if fetch && refs == nil {
+				return usageError(c, errors.New("--fetch needs --thread"))
+			}
 			var chat *transcript.Transcript
 			switch {
+			case fetch:
+				if chat, err = s.fetchedThread(c.Context(), thread, refs); err != nil {
+					return err
+				}
 			case refs != nil:
 				if chat, err = s.storedThread(c.Context(), thread, refs); err != nil {
 					return err
@@ -127,6 +139,7 @@ evidence names the messages, t_1, t_2 and so on where they have no ids, and the 
 	flags.Var(&color, "color", "colours: auto, always or never")
 	flags.StringVar(&file, "chat", "", "`FILE` with the chat, as on standard input")
 	flags.StringVar(&thread, "thread", "", "a real `THREAD` instead of a chat that is given")
+	flags.BoolVar(&fetch, "fetch", false, "ask LiveChat for the thread (one billed call)")
 	flags.BoolVar(&all, "all", false, "show the verdict on each rule")
 	flags.StringVar(&only, "rule", "", "show the verdict on the rule of this `NAME` only")
 	flags.Var(&groups, "groups", "numbers of the groups that the chat is in, such as 0,7")

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
 	"autotag/pkg/stream"
+	"autotag/pkg/transcript"
 )
 
 // threadRef is one way to take what somebody gave as a thread: the ids that
@@ -63,6 +65,23 @@ func parseThread(text string) ([]threadRef, error) {
 		}
 	}
 	return nil, fmt.Errorf("%s is neither the id of a thread nor chat/thread nor a link to one", shown(given))
+}
+
+// liveChatID is how LiveChat writes ids of chats and threads.
+var liveChatID = regexp.MustCompile(`^[0-9]*[A-Z][A-Z0-9]*$`)
+
+// linkedThread is the chat and the thread that a link has one after the other
+// in its path. That is a guess, for where nothing better is known.
+func linkedThread(text string) (transcript.Key, bool) {
+	_, path, _ := strings.Cut(strings.Trim(strings.TrimSpace(text), `<>"'`), "/")
+	path, _, _ = strings.Cut(path, "?")
+	path, _, _ = strings.Cut(path, "#")
+	parts := strings.Split(strings.TrimRight(path, "/"), "/")
+	if len(parts) < 2 {
+		return transcript.Key{}, false
+	}
+	chat, thread := parts[len(parts)-2], parts[len(parts)-1]
+	return transcript.Key{Chat: chat, Thread: thread}, liveChatID.MatchString(chat) && liveChatID.MatchString(thread)
 }
 
 func asThreadOrChat(ids []string) []threadRef {

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"autotag/pkg/config"
-	"autotag/pkg/livechat"
 	"autotag/pkg/stream"
 	"autotag/services/tagger/internal/chatstore"
 	"autotag/services/tagger/internal/tagging"
@@ -28,7 +27,7 @@ type Config struct {
 
 	SweepEvery time.Duration `env:"SWEEP_EVERY" envDefault:"1h" desc:"how often LiveChat's archives are to be searched for chats that were missed, 0 for never; reserved: this version does not search them"`
 
-	livechat.Settings
+	config.LiveChat
 	Organizations  []string `env:"LIVECHAT_ORGANIZATION" desc:"organizations that the token belongs to, comma-separated; chats of others are decided but wait; any if not set"`
 	APIRate        float64  `env:"API_RATE" envDefault:"5" desc:"calls of the LiveChat API a second and organization, over all taggers"`
 	APIConcurrency int      `env:"API_CONCURRENCY" envDefault:"16" desc:"chats that one tagger tags at the same time"`
@@ -105,7 +104,7 @@ func (c *Config) Validate() (faults []error) {
 	if c.SweepEvery < 0 {
 		fault("SWEEP_EVERY", "must not be below 0")
 	}
-	faults = append(faults, c.Settings.Faults()...)
+	faults = append(faults, c.LiveChat.Faults()...)
 	if !c.HasToken() && bool(c.Apply) {
 		fault("LIVECHAT_PAT", "set LIVECHAT_ACCOUNT_ID and LIVECHAT_PAT, or LIVECHAT_ACCESS_TOKEN, or APPLY=off")
 	}

@@ -17,7 +17,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"autotag/pkg/config"
-	"autotag/pkg/livechat"
 )
 
 // Exit statuses.
@@ -80,7 +79,7 @@ setting, NATS, LiveChat).
 What is asked for and the reason of exit status 1 go to standard output, the
 reason of exit status 2 and remarks to standard error.
 
-Environment:
+Environment (what begins with LIVECHAT_ is for rules try --fetch alone):
 ` + strings.TrimRight(config.Usage(settings{}), "\n"),
 		Example: `  tagctl rules check                          is configs/rules.yaml in order?
   tagctl rules test                           do the examples in configs/rules_test.yaml hold?
@@ -150,7 +149,7 @@ type settings struct {
 	RulesFile string `env:"RULES_FILE" envDefault:"configs/rules.yaml" desc:"the rules, where --rules does not name them"`
 	NATSURL   string `env:"NATS_URL" envDefault:"nats://127.0.0.1:4222" desc:"NATS servers, comma-separated; for rules explain, rules try --thread and decisions"`
 	NATSCreds string `env:"NATS_CREDS" desc:"NATS credentials file"`
-	livechat.Settings
+	config.LiveChat
 }
 
 // settings are those without LiveChat's tokens, which only --fetch needs: the

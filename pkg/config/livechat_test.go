@@ -1,33 +1,33 @@
-package livechat
+package config
 
 import (
 	"context"
 	"strings"
 	"testing"
 
-	"autotag/pkg/config"
+	"autotag/pkg/livechat"
 )
 
-func TestSettings(t *testing.T) {
+func TestLiveChat(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		env    map[string]string
 		faults string // their settings
-		token  Token
+		token  livechat.Token
 	}{
 		"none":            {},
-		"PAT":             {env: map[string]string{"LIVECHAT_ACCOUNT_ID": "a", "LIVECHAT_PAT": "p"}, token: Token{AccountID: "a", PAT: "p"}},
-		"access token":    {env: map[string]string{"LIVECHAT_ACCESS_TOKEN": "dal:x"}, token: Token{Access: "dal:x"}},
-		"account alone":   {env: map[string]string{"LIVECHAT_ACCOUNT_ID": "a"}, faults: "LIVECHAT_PAT", token: Token{AccountID: "a"}},
-		"PAT alone":       {env: map[string]string{"LIVECHAT_PAT": "p"}, faults: "LIVECHAT_ACCOUNT_ID", token: Token{PAT: "p"}},
-		"both ways":       {env: map[string]string{"LIVECHAT_PAT": "p", "LIVECHAT_ACCESS_TOKEN": "x"}, faults: "LIVECHAT_ACCESS_TOKEN", token: Token{Access: "x"}},
+		"PAT":             {env: map[string]string{"LIVECHAT_ACCOUNT_ID": "a", "LIVECHAT_PAT": "p"}, token: livechat.Token{AccountID: "a", PAT: "p"}},
+		"access token":    {env: map[string]string{"LIVECHAT_ACCESS_TOKEN": "dal:x"}, token: livechat.Token{Access: "dal:x"}},
+		"account alone":   {env: map[string]string{"LIVECHAT_ACCOUNT_ID": "a"}, faults: "LIVECHAT_PAT", token: livechat.Token{AccountID: "a"}},
+		"PAT alone":       {env: map[string]string{"LIVECHAT_PAT": "p"}, faults: "LIVECHAT_ACCOUNT_ID", token: livechat.Token{PAT: "p"}},
+		"both ways":       {env: map[string]string{"LIVECHAT_PAT": "p", "LIVECHAT_ACCESS_TOKEN": "x"}, faults: "LIVECHAT_ACCESS_TOKEN", token: livechat.Token{Access: "x"}},
 		"address":         {env: map[string]string{"LIVECHAT_API_URL": "api.livechatinc.com"}, faults: "LIVECHAT_API_URL"},
 		"address with it": {env: map[string]string{"LIVECHAT_API_URL": "https://user:secret@x"}, faults: "LIVECHAT_API_URL"},
 		"version":         {env: map[string]string{"LIVECHAT_API_VERSION": "3.6/x"}, faults: "LIVECHAT_API_VERSION"},
 		"two":             {env: map[string]string{"LIVECHAT_API_VERSION": "v3", "LIVECHAT_API_URL": "x"}, faults: "LIVECHAT_API_URL LIVECHAT_API_VERSION"},
 	} {
-		var s Settings
-		err := config.Load(&s, "none", "", func(name string) (string, bool) { v, ok := test.env[name]; return v, ok })
+		var s LiveChat
+		err := Load(&s, "none", "", func(name string) (string, bool) { v, ok := test.env[name]; return v, ok })
 		if err != nil {
 			t.Errorf("%s: loading judges: %v", name, err)
 		}
@@ -45,7 +45,7 @@ func TestSettings(t *testing.T) {
 		if token, err := s.Token(context.Background(), ""); token != test.token || err != nil {
 			t.Errorf("%s: another token, %v", name, err)
 		}
-		if s.HasToken() != (test.token != Token{}) {
+		if s.HasToken() != (test.token != livechat.Token{}) {
 			t.Errorf("%s: HasToken is %v", name, s.HasToken())
 		}
 	}

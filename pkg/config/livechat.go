@@ -1,4 +1,4 @@
-package livechat
+package config
 
 import (
 	"context"
@@ -7,22 +7,22 @@ import (
 	"net/url"
 	"strings"
 
-	"autotag/pkg/config"
+	"autotag/pkg/livechat"
 )
 
-// Settings are those of a program that calls the API. Embed it.
-type Settings struct {
-	APIURL      string        `env:"LIVECHAT_API_URL" envDefault:"https://api.livechatinc.com" desc:"the LiveChat API"`
-	APIVersion  string        `env:"LIVECHAT_API_VERSION" envDefault:"3.6" desc:"version of the LiveChat API"`
-	AccountID   config.Secret `env:"LIVECHAT_ACCOUNT_ID" desc:"account id of LIVECHAT_PAT"`
-	PAT         config.Secret `env:"LIVECHAT_PAT" desc:"personal access token"`
-	AccessToken config.Secret `env:"LIVECHAT_ACCESS_TOKEN" desc:"OAuth access token, instead of LIVECHAT_ACCOUNT_ID and LIVECHAT_PAT"`
+// LiveChat are the settings of a program that calls the API. Embed it.
+type LiveChat struct {
+	APIURL      string `env:"LIVECHAT_API_URL" envDefault:"https://api.livechatinc.com" desc:"the LiveChat API"`
+	APIVersion  string `env:"LIVECHAT_API_VERSION" envDefault:"3.6" desc:"version of the LiveChat API"`
+	AccountID   Secret `env:"LIVECHAT_ACCOUNT_ID" desc:"account id of LIVECHAT_PAT"`
+	PAT         Secret `env:"LIVECHAT_PAT" desc:"personal access token"`
+	AccessToken Secret `env:"LIVECHAT_ACCESS_TOKEN" desc:"OAuth access token, instead of LIVECHAT_ACCOUNT_ID and LIVECHAT_PAT"`
 }
 
 // Faults returns the faults of the settings. No token at all is none: whether
 // that matters is for the program to say. It is not called Validate, so that a
 // program may load the settings without them being judged.
-func (s *Settings) Faults() (faults []error) {
+func (s *LiveChat) Faults() (faults []error) {
 	if u, err := url.Parse(s.APIURL); err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil {
 		faults = append(faults, errors.New("LIVECHAT_API_URL: must be an http or https address"))
 	}
@@ -42,14 +42,14 @@ func (s *Settings) Faults() (faults []error) {
 }
 
 // HasToken tells whether a token is set, or a part of one.
-func (s *Settings) HasToken() bool {
+func (s *LiveChat) HasToken() bool {
 	return s.AccountID.Get() != "" || s.PAT.Get() != "" || s.AccessToken.Get() != ""
 }
 
-// Token is for Options: it is asked for each call, and so a secret's file is
+// Token is for livechat.Options: it is asked for each call, and so a secret's file is
 // followed as it changes.
-func (s *Settings) Token(context.Context, string) (Token, error) {
-	t := Token{Access: s.AccessToken.Get()}
+func (s *LiveChat) Token(context.Context, string) (livechat.Token, error) {
+	t := livechat.Token{Access: s.AccessToken.Get()}
 	if t.Access == "" {
 		t.AccountID, t.PAT = s.AccountID.Get(), s.PAT.Get()
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"os/exec"
@@ -12,6 +13,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"autotag/pkg/testkit/natstest"
+	"autotag/services/tagctl/internal/cmd"
 )
 
 // rulesPage is the page for people who write rules.
@@ -43,6 +45,27 @@ func TestReadme(t *testing.T) {
 		f.page(ts, file, args[0])
 	}
 	testscript.Run(t, p)
+}
+
+// Every setting of tagctl stands in the table of the README.
+func TestReadmeHasSettings(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var help bytes.Buffer
+	cmd.Run([]string{"--help"}, os.LookupEnv, strings.NewReader(""), &help, &help)
+	settings := regexp.MustCompile(`(?m)^  ([A-Z][A-Z_]+)  `).FindAllSubmatch(help.Bytes(), -1)
+	if len(settings) < 3 {
+		t.Errorf("only %d settings found in\n%s", len(settings), &help)
+	}
+	for _, setting := range settings {
+		row := regexp.MustCompile("(?m)^\\|[^|]*`" + string(setting[1]) + "`[^|]*\\|[^|]*\\btagctl\\b[^|]*\\|")
+		if !row.Match(readme) {
+			t.Errorf("the README does not say that %s is a setting of tagctl", setting[1])
+		}
+	}
 }
 
 var (

@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -344,6 +345,11 @@ func TestInterruptedDemoLeavesNothing(t *testing.T) {
 
 func TestDemoEndsWithItsReader(t *testing.T) {
 	t.Parallel()
+	// Started with nohup, a demo is right to go on. A signal that the test itself
+	// listens to is not ignored by what it starts.
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 	for _, output := range []string{"hung up", "closed"} {
 		read, write, err := os.Pipe()
 		if err != nil {

@@ -92,7 +92,8 @@ type evidenceTexts struct {
 	Fields    []evidenceText `json:"fields"`
 
 	chat *transcript.Transcript
-	set  *rules.Set // of that day; nil where they are no longer kept
+	set  *rules.Set // of that day; nil where there are none to use
+	kept bool       // the rules are in NATS, be they of use or not
 	// again is what these rules say about the chat. It is told where it differs
 	// from the record.
 	again rules.Result
@@ -461,17 +462,27 @@ func (r reader) texts(ctx context.Context, e *explanation) (*evidenceTexts, erro
 func (r reader) matchAgain(ctx context.Context, e *explanation) error {
 	version := e.Decision.RulesVersion
 	kept, found, err := stream.Last(ctx, r.nc, "KV_"+stream.RulesBucket, "$KV."+stream.RulesBucket+"."+version)
-	if err != nil || !found {
+	if err != nil || !found || len(kept.Data) == 0 { // a deleted one is empty
 		return unlessMissing(err)
 	}
+	t := e.Texts
+	t.kept = true
 	text, err := stream.UnpackRules(kept.Data)
 	if err != nil {
-		return err
+		return nil // the record still tells what was decided
 	}
 	// What another version of this program took may be at fault today.
-	if e.Texts.set, _ = rules.Parse("rules "+shortVersion(version), text); e.Texts.set != nil {
-		e.Texts.again = e.Texts.set.Match(e.Texts.chat)
+	if t.set, _ = rules.Parse("rules "+shortVersion(version), text); t.set == nil {
+		return nil
 	}
+	for _, k := range e.Decision.Skipped {
+		i := slices.IndexFunc(t.set.Rules, func(r *rules.Rule) bool { return r.Name == k.Rule })
+		// Which tag was in the way is known where only one can have been.
+		if k.Why == rules.WhyUnlessTagged && i >= 0 && len(t.set.Rules[i].UnlessTagged) == 1 {
+			t.chat.Tagged = append(t.chat.Tagged, t.set.Rules[i].UnlessTagged[0])
+		}
+	}
+	t.again = t.set.Match(t.chat)
 	return nil
 }
 

@@ -160,6 +160,9 @@ func (s *session) printVerdicts(e *explanation, sc screen, all bool, only string
 	case t.Messages == 0 && e.Decision.Transcript.Messages > 0:
 		note("The webhooks of this thread are no longer in " + stream.Events + ": the record above is all that is known of it.")
 		return
+	case t.set == nil && t.kept:
+		note("The rules of that day, " + shortVersion(e.Decision.RulesVersion) + ", are kept, but this tagctl cannot use them, so there are no verdicts; tagctl rules try shows what those of today say.")
+		return
 	case t.set == nil:
 		note("The rules of that day, " + shortVersion(e.Decision.RulesVersion) + ", are no longer kept, so there are no verdicts; tagctl rules try shows what those of today say.")
 		return
@@ -180,11 +183,24 @@ func (s *session) printVerdicts(e *explanation, sc screen, all bool, only string
 	}
 	sc.verdicts(explained, t.chat, all, only)
 	// Whose a tag was, and which tags the thread bore, the chat does not tell.
-	var left []string
-	for _, k := range e.Decision.Skipped {
-		left = append(left, k.Tag)
+	d := e.Decision
+	var unknown []string
+	for _, k := range d.Skipped {
+		if k.Why == rules.WhySet {
+			continue
+		}
+		unknown = append(unknown, k.Tag)
+		matched := slices.ContainsFunc(explained.Rules, func(v rules.RuleVerdict) bool {
+			return v.Rule.Name == k.Rule && v.Verdict == rules.Matched
+		})
+		if matched && (only == "" || only == k.Rule) {
+			note(fmt.Sprintf("Rule %s did not give %s, which the chat does not tell: it %s.", word(k.Rule), word(k.Tag), skipReason(k)))
+		}
 	}
-	decided, again := distinctTags(e.Decision.Tags, left), distinctTags(t.again.Tags, left)
+	if d.More > 0 && len(d.Skipped) == 0 {
+		return // they may be what the record had no room for
+	}
+	decided, again := distinctTags(d.Tags, unknown), distinctTags(t.again.Tags, unknown)
 	if !slices.Equal(decided, again) {
 		note(fmt.Sprintf("By this chat the tags would be %s; decided were %s.", tagList(again), tagList(decided)))
 	}

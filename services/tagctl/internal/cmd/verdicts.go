@@ -253,7 +253,10 @@ func (sc screen) marked(head, text string, marked []mark) {
 		}
 		if column+need > sc.width && column > indent {
 			on := now
-			if sc.color {
+			if c.mark == unmarked {
+				on = unmarked // a mark ends on the line of its words
+			}
+			if sc.color || on == unmarked {
 				change(unmarked) // an underline does not run along the indent
 			}
 			b.WriteString("\n" + strings.Repeat(" ", indent))

@@ -22,6 +22,7 @@ import (
 	"autotag/pkg/stream"
 	"autotag/pkg/testkit/natstest"
 	"autotag/services/ingress/app"
+	"autotag/services/ingress/internal/webhook"
 )
 
 // Row 30: NATS is down.
@@ -60,7 +61,7 @@ func TestNATSRestart(t *testing.T) {
 	server.Stop()
 	r.waitReady(false)
 	answers := make(chan answer, 1)
-	go func() { answers <- r.send(post(hook("", ""))) }()
+	go func() { answers <- r.sendThrough(post(hook("", ""))) }()
 	server.Restart()
 	if got := <-answers; got.status != 200 {
 		t.Errorf("%+v", got)
@@ -68,6 +69,20 @@ func TestNATSRestart(t *testing.T) {
 	_, r.js = server.Connect()
 	if n := len(r.stored(stream.Events, 0)); n != 1 {
 		t.Errorf("%d stored", n)
+	}
+}
+
+// sendThrough sends a request through the end of an outage. Where the machine
+// is so busy that the end does not come within the request's time it is sent
+// again, as LiveChat does; a 503 before that time is a failure.
+func (r *rig) sendThrough(text string) answer {
+	r.t.Helper()
+	for start := time.Now(); ; {
+		sent := time.Now()
+		got := r.send(text)
+		if got.status != 503 || time.Since(sent) < webhook.DefaultLimits.Budget || time.Since(start) > patience {
+			return got
+		}
 	}
 }
 
@@ -91,8 +106,10 @@ func TestStartWithoutNATS(t *testing.T) {
 	// Requests that come before the first connection wait for it as they do for
 	// every later one.
 	answers := make(chan answer, 2)
-	go func() { answers <- r.send(post(hook("", ""))) }()
-	go func() { answers <- r.send(post(strings.Replace(hook("", ""), "chat_deactivated", "UNUSABLE", 1))) }()
+	go func() { answers <- r.sendThrough(post(hook("", ""))) }()
+	go func() {
+		answers <- r.sendThrough(post(strings.Replace(hook("", ""), "chat_deactivated", "UNUSABLE", 1)))
+	}()
 	wait(t, "the requests", func() bool {
 		_, text := r.admin("/metrics")
 		return strings.Contains(text, "autotag_webhooks_in_flight 2")
@@ -244,7 +261,7 @@ func TestNATSFrozen(t *testing.T) {
 	before := r.marks()
 	server.Freeze()
 	answers := make(chan answer, 1)
-	go func() { answers <- r.send(post(hook("", `,"short":1`))) }()
+	go func() { answers <- r.sendThrough(post(hook("", `,"short":1`))) }()
 	<-time.After(3 * time.Second) // the length of the freeze is the test
 	server.Thaw()
 	if got := <-answers; got.status != 200 {

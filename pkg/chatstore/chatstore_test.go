@@ -17,7 +17,6 @@ import (
 	"autotag/pkg/testkit/proc"
 	"autotag/pkg/testkit/redistest"
 	"autotag/pkg/transcript"
-	"autotag/services/tagger/internal/tagging"
 )
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
@@ -62,9 +61,9 @@ func connect(t testing.TB, address string) redis.UniversalClient {
 	return client
 }
 
-func put(t *testing.T, s *Store, k transcript.Key, facts ...transcript.Fact) tagging.Marks {
+func put(t *testing.T, s *Store, k transcript.Key, facts ...transcript.Fact) Marks {
 	t.Helper()
-	marks, err := s.Put(t.Context(), []tagging.Write{{Key: k, Facts: facts, Fresh: slices.ContainsFunc(facts, func(f transcript.Fact) bool { return f.Field == transcript.FieldStart })}})
+	marks, err := s.Put(t.Context(), []Write{{Key: k, Facts: facts, Fresh: slices.ContainsFunc(facts, func(f transcript.Fact) bool { return f.Field == transcript.FieldStart })}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +119,7 @@ func TestKeysAndLifetimes(t *testing.T) {
 		}
 		refresh := map[string]func() error{
 			"put": func() error {
-				_, err := s.Put(ctx, []tagging.Write{{Key: key}})
+				_, err := s.Put(ctx, []Write{{Key: key}})
 				return err
 			},
 			"rebuild": func() error { return s.Rebuild(ctx, key, nil, "run") },
@@ -176,11 +175,11 @@ func TestOpen(t *testing.T) {
 		other := transcript.Key{Org: "org1", Chat: "C2", Thread: "T2"}
 		// A start that comes late may be of a thread whose end was forgotten.
 		late := transcript.Key{Org: "org1", Chat: "C3", Thread: "T3"}
-		if marks, err := s.Put(ctx, []tagging.Write{{Key: late, Facts: []transcript.Fact{start}}}); err != nil || marks[0].Open {
+		if marks, err := s.Put(ctx, []Write{{Key: late, Facts: []transcript.Fact{start}}}); err != nil || marks[0].Open {
 			t.Errorf("a late start: %+v, %v", marks, err)
 		}
 		// Of one batch every write counts for every mark.
-		marks, err := s.Put(ctx, []tagging.Write{
+		marks, err := s.Put(ctx, []Write{
 			{Key: key, Facts: []transcript.Fact{event("2", "b")}},
 			{Key: other, Facts: []transcript.Fact{start}, Fresh: true},
 			{Key: key, Facts: []transcript.Fact{ended}},
@@ -216,7 +215,7 @@ func TestOpen(t *testing.T) {
 			t.Error("open after the store was emptied")
 		}
 		// The end may have been known before: a start that comes late proves nothing.
-		marks, err = s.Put(ctx, []tagging.Write{{Key: other, Facts: []transcript.Fact{start}}})
+		marks, err = s.Put(ctx, []Write{{Key: other, Facts: []transcript.Fact{start}}})
 		if err != nil || marks[0].Open {
 			t.Errorf("open by a late start: %v, %v", marks, err)
 		}
@@ -235,11 +234,11 @@ func TestRestartMakesNothingOpen(t *testing.T) {
 		t.Fatal("not open after its start")
 	}
 	p.Kill()
-	if _, err := s.Put(t.Context(), []tagging.Write{{Key: key}}); err == nil {
+	if _, err := s.Put(t.Context(), []Write{{Key: key}}); err == nil {
 		t.Error("no error while the server is away")
 	}
 	p.Start()
-	marks, err := s.Put(t.Context(), []tagging.Write{{Key: key, Facts: []transcript.Fact{start}, Fresh: true}})
+	marks, err := s.Put(t.Context(), []Write{{Key: key, Facts: []transcript.Fact{start}, Fresh: true}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -260,7 +259,7 @@ func TestServerTrouble(t *testing.T) {
 	for _, reply := range []string{"LOADING Redis is loading the dataset in memory", "READONLY You can't write against a read only replica.", "OOM command not allowed"} {
 		mini.SetError(reply)
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-		if _, err := s.Put(ctx, []tagging.Write{{Key: key, Facts: []transcript.Fact{ended}}}); err == nil {
+		if _, err := s.Put(ctx, []Write{{Key: key, Facts: []transcript.Fact{ended}}}); err == nil {
 			t.Errorf("%s: put succeeds", reply)
 		}
 		if _, err := s.Get(ctx, key); err == nil {
@@ -290,7 +289,7 @@ func TestFrozenServer(t *testing.T) {
 	s := NewStore(connect(t, p.URL), time.Hour)
 	put(t, s, key, start)
 	p.Freeze()
-	if _, err := s.Put(t.Context(), []tagging.Write{{Key: key}}); err == nil {
+	if _, err := s.Put(t.Context(), []Write{{Key: key}}); err == nil {
 		t.Error("no error from a frozen server")
 	}
 	p.Thaw()
@@ -541,7 +540,7 @@ func TestBurstAndHorizon(t *testing.T) {
 	clock := time.Unix(1_800_000_000, 0)
 	mini.SetTime(clock)
 	l := NewLimits(connect(t, addr), 10) // burst 3
-	reserve := func() tagging.Permit {
+	reserve := func() Permit {
 		t.Helper()
 		p, err := l.Reserve(t.Context(), "org1", "")
 		if err != nil {
@@ -584,7 +583,7 @@ func TestProbes(t *testing.T) {
 	mini.SetTime(clock)
 	l := NewLimits(connect(t, addr), 5)
 	ctx := t.Context()
-	reserve := func(tag string) tagging.Permit {
+	reserve := func(tag string) Permit {
 		t.Helper()
 		p, err := l.Reserve(ctx, "org1", tag)
 		if err != nil {
@@ -650,7 +649,7 @@ func TestServersClockIsSetBack(t *testing.T) {
 	mini.SetTime(clock)
 	l := NewLimits(connect(t, addr), 5)
 	ctx := t.Context()
-	reserve := func(tag string) tagging.Permit {
+	reserve := func(tag string) Permit {
 		t.Helper()
 		p, err := l.Reserve(ctx, "org1", tag)
 		if err != nil {

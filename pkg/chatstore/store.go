@@ -12,7 +12,6 @@ import (
 
 	"autotag/pkg/stream"
 	"autotag/pkg/transcript"
-	"autotag/services/tagger/internal/tagging"
 )
 
 // Fields of a thread's meta hash that are no facts.
@@ -31,6 +30,28 @@ func metaKey(k transcript.Key) string   { return threadKey(k, "meta") }
 
 // readyKey is written to see whether the server takes writes.
 const readyKey = "autotag:{ready}"
+
+// Write is the facts that one webhook tells of one thread.
+type Write struct {
+	Key   transcript.Key
+	Facts []transcript.Fact
+	// Fresh says that nothing of the thread can have been written and forgotten
+	// before: the store then puts the thread under its current run.
+	Fresh bool
+}
+
+// Marks are what the store knows of a thread after a write.
+type Marks struct {
+	// Open: positively known to be open, for start was seen, no end, and the
+	// thread is under the store's current run (Write.Fresh or Rebuild put it there).
+	Open bool
+}
+
+// Known is what the store knows of a thread, with the facts of its whole chat.
+type Known struct {
+	Facts []transcript.Fact
+	Run   string // identity of the store's current run; a restarted store has another
+}
 
 // Store keeps the facts of threads in Redis.
 type Store struct {
@@ -96,7 +117,7 @@ func (s *Store) failed(ctx context.Context) {
 
 // Put writes facts once and never changes them, then reads the marks of their
 // threads.
-func (s *Store) Put(ctx context.Context, writes []tagging.Write) ([]tagging.Marks, error) {
+func (s *Store) Put(ctx context.Context, writes []Write) ([]Marks, error) {
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
 	keys := make([]transcript.Key, len(writes))
@@ -107,7 +128,7 @@ func (s *Store) Put(ctx context.Context, writes []tagging.Write) ([]tagging.Mark
 	if err != nil {
 		return nil, err
 	}
-	marks := make([]tagging.Marks, len(writes))
+	marks := make([]Marks, len(writes))
 	for _, n := range nodes {
 		if err := s.put(ctx, n, writes, marks); err != nil {
 			s.failed(ctx)
@@ -117,7 +138,7 @@ func (s *Store) Put(ctx context.Context, writes []tagging.Write) ([]tagging.Mark
 	return marks, nil
 }
 
-func (s *Store) put(ctx context.Context, n *node, writes []tagging.Write, marks []tagging.Marks) error {
+func (s *Store) put(ctx context.Context, n *node, writes []Write, marks []Marks) error {
 	known, err := s.lastRun(ctx, n)
 	if err != nil {
 		return err
@@ -174,15 +195,15 @@ func (s *Store) write(ctx context.Context, p redis.Pipeliner, k transcript.Key, 
 }
 
 // Get reads a thread's facts and those of its whole chat.
-func (s *Store) Get(ctx context.Context, k transcript.Key) (tagging.Known, error) {
+func (s *Store) Get(ctx context.Context, k transcript.Key) (Known, error) {
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
 	keys := []transcript.Key{k, {Org: k.Org, Chat: k.Chat, Thread: stream.None}}
 	nodes, err := s.nodes(ctx, keys)
 	if err != nil {
-		return tagging.Known{}, err
+		return Known{}, err
 	}
-	var known tagging.Known
+	var known Known
 	for _, n := range nodes {
 		var (
 			run          *runCommands
@@ -197,7 +218,7 @@ func (s *Store) Get(ctx context.Context, k transcript.Key) (tagging.Known, error
 		})
 		if err != nil {
 			s.failed(ctx)
-			return tagging.Known{}, err
+			return Known{}, err
 		}
 		current := s.keepRun(n, run)
 		for j, i := range n.of {

@@ -107,6 +107,35 @@ func TestFactsAreWrittenOnce(t *testing.T) {
 	})
 }
 
+func TestFind(t *testing.T) {
+	suite(t, func(t *testing.T, client redis.UniversalClient) {
+		s, l := NewStore(client, time.Hour), NewLimits(client, 5)
+		other := transcript.Key{Org: "acme", Chat: key.Chat, Thread: key.Thread}
+		put(t, s, key, start, event("1", "a"))
+		put(t, s, other, event("1", "a")) // has no marks
+		put(t, s, wide, event("2", "b"))
+		put(t, s, transcript.Key{Org: "org1", Chat: "XCHAT1", Thread: "THREAD1"}, start)
+		put(t, s, transcript.Key{Org: "org1", Chat: "CHAT1", Thread: "THREAD11"}, start)
+		if err := l.Refused(t.Context(), "org1", "x:CHAT1:THREAD1}:y"); err != nil { // a tag is any text
+			t.Fatal(err)
+		}
+		for i := range 3 * scanStep { // more than a server looks at in one go
+			if err := client.Set(t.Context(), fmt.Sprint("filler", i), "", time.Hour).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		find := func(chat, thread string, want ...transcript.Key) {
+			t.Helper()
+			if got, err := s.Find(t.Context(), chat, thread); err != nil || !slices.Equal(got, want) {
+				t.Errorf("%s/%s: %v, %v, want %v", chat, thread, got, err, want)
+			}
+		}
+		find("CHAT1", "THREAD1", other, key)
+		find("XCHAT1", "THREAD1", transcript.Key{Org: "org1", Chat: "XCHAT1", Thread: "THREAD1"})
+		find("CHAT1", "THREAD2")
+	})
+}
+
 func TestKeysAndLifetimes(t *testing.T) {
 	suite(t, func(t *testing.T, client redis.UniversalClient) {
 		s := NewStore(client, time.Hour)
@@ -719,6 +748,9 @@ func TestCluster(t *testing.T) {
 	facts, run := get(t, s, key)
 	if len(facts) != 3 || run == "" {
 		t.Errorf("facts %q, run %q", facts, run)
+	}
+	if found, err := s.Find(ctx, key.Chat, key.Thread); err != nil || !slices.Equal(found, []transcript.Key{key}) {
+		t.Errorf("found %v, %v", found, err)
 	}
 	if err := s.Rebuild(ctx, key, nil, run); err != nil {
 		t.Error(err)

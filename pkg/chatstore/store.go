@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -27,6 +28,9 @@ func threadKey(k transcript.Key, what string) string {
 }
 func eventsKey(k transcript.Key) string { return threadKey(k, "events") }
 func metaKey(k transcript.Key) string   { return threadKey(k, "meta") }
+
+// scanStep is how many keys a server looks at before it serves others.
+const scanStep = 1000
 
 // readyKey is written to see whether the server takes writes.
 const readyKey = "autotag:{ready}"
@@ -63,7 +67,7 @@ type Store struct {
 }
 
 // NewStore makes a store whose threads are forgotten ttl after their last
-// write (CHAT_TTL).
+// write (CHAT_TTL). To who only reads ttl is nothing.
 func NewStore(client redis.UniversalClient, ttl time.Duration) *Store {
 	return &Store{client: client, ttl: ttl, runs: map[string]string{}}
 }
@@ -236,6 +240,43 @@ func (s *Store) Get(ctx context.Context, k transcript.Key) (Known, error) {
 		}
 	}
 	return known, nil
+}
+
+// Find lists the threads of these ids, of whichever organization. It looks at
+// every key there is: it is for a person who asks, not for each webhook.
+func (s *Store) Find(ctx context.Context, chat, thread string) ([]transcript.Key, error) {
+	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
+	var (
+		mu   sync.Mutex
+		keys []transcript.Key
+	)
+	scan := func(ctx context.Context, c *redis.Client) error {
+		names := c.Scan(ctx, 0, threadKey(transcript.Key{Org: "*", Chat: chat, Thread: thread}, "*"), scanStep).Iterator()
+		for names.Next(ctx) {
+			ids, _, _ := strings.Cut(strings.TrimPrefix(names.Val(), "autotag:{"), "}")
+			org, ok := strings.CutSuffix(ids, ":"+chat+":"+thread)
+			k := transcript.Key{Org: org, Chat: chat, Thread: thread}
+			mu.Lock()
+			if ok && !slices.Contains(keys, k) { // a thread has several keys
+				keys = append(keys, k)
+			}
+			mu.Unlock()
+		}
+		return names.Err()
+	}
+	var err error
+	switch c := s.client.(type) {
+	case *redis.ClusterClient:
+		err = c.ForEachMaster(ctx, scan)
+	case *redis.Client:
+		err = scan(ctx, c)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("redis scan: %w", err)
+	}
+	slices.SortFunc(keys, func(a, b transcript.Key) int { return strings.Compare(a.Org, b.Org) })
+	return keys, nil
 }
 
 // Rebuild writes a thread's facts and marks them as complete under run. Should

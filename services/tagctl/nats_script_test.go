@@ -53,6 +53,11 @@ func TestNATSScripts(t *testing.T) {
 			p.Cmds["dead"] = f.dead
 			p.Cmds["stop"] = func(*testscript.TestScript, bool, []string) { s.Stop() }
 			p.Cmds["mask"] = mask
+			r := &redisFixture{t: t}
+			p.Cmds["redis"] = r.start
+			p.Cmds["remember"] = r.remember
+			p.Cmds["harmless"] = r.harmless
+			p.Cmds["stop-redis"] = func(*testscript.TestScript, bool, []string) { r.stop() }
 			p.Cmds["calls"] = api.calls
 			p.Cmds["spoil"] = api.spoil
 			testscript.Run(t, p)

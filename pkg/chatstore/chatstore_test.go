@@ -308,6 +308,30 @@ func TestServerTrouble(t *testing.T) {
 	}
 }
 
+// A server that does not let in answers no command: nothing is written or known.
+func TestWrongPassword(t *testing.T) {
+	t.Parallel()
+	_, m := redistest.Mini(t)
+	m.RequireUserAuth("u", "right")
+	addrs := []string{m.Addr()}
+	if redistest.Available() {
+		addrs = append(addrs, redistest.NewProcess(t, "--user", "u", "on", ">right", "~*", "+@all").Addr)
+	}
+	for _, addr := range addrs {
+		s := NewStore(connect(t, "redis://u:wrong@"+addr), time.Hour)
+		ctx := t.Context()
+		if known, err := s.Get(ctx, key); err == nil {
+			t.Errorf("reads %+v", known)
+		}
+		if marks, err := s.Put(ctx, []Write{{Key: key, Facts: []transcript.Fact{start}}}); err == nil {
+			t.Errorf("writes: %+v", marks)
+		}
+		if err := s.Rebuild(ctx, key, nil, "run"); err == nil {
+			t.Error("rebuilds")
+		}
+	}
+}
+
 func TestFrozenServer(t *testing.T) {
 	t.Parallel()
 	if !redistest.Available() {

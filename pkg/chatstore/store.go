@@ -312,13 +312,20 @@ func pipelined(ctx context.Context, n *node, commands func(redis.Pipeliner)) err
 		commands(p)
 		return nil
 	})
-	if len(cmds) == 0 {
-		return err
-	}
+	answered := false
 	for _, c := range cmds {
-		if err := c.Err(); err != nil && !(c.Name() == "info" && isReply(err)) {
-			return fmt.Errorf("redis %s: %w", c.Name(), err)
+		switch cErr := c.Err(); {
+		case cErr == nil:
+		case c.Name() == "info" && isReply(cErr):
+			answered = true
+		default:
+			return fmt.Errorf("redis %s: %w", c.Name(), cErr)
 		}
+	}
+	// A server that refuses the connection, for its password or because it has too
+	// many, leaves the commands without an error.
+	if err != nil && !answered {
+		return fmt.Errorf("redis connection: %w", err)
 	}
 	return nil
 }

@@ -411,6 +411,7 @@ func TestConnectErrorsHideThePassword(t *testing.T) {
 		"", "localhost:6379", "http://u:hunter2@h", "redis://u:hunter2@h/x", "redis://u:hunter2@h:port",
 		"redis://:hunter2@h?nonsense=1", "redis://h?addr=h2:1&password=hunter2&nonsense=1",
 		"redis://h?master_name=m&addr=bad&password=hunter2", "redis://u:%zz hunter2@h",
+		"redis://u:/hunter2@h:1", "redis://:1/hunter2@h", "redis://:1?hunter2@h", "redis://:1#hunter2@h", // not escaped
 	} {
 		_, err := Connect(func() string { return address })
 		if err == nil {

@@ -41,6 +41,9 @@ func Connect(current func() string) (redis.UniversalClient, error) {
 	if err != nil || u.Host == "" {
 		return nil, errors.New("not a redis:// or rediss:// address")
 	}
+	if u.Fragment != "" {
+		return nil, errEscape
+	}
 	quiet := func() *maintnotifications.Config {
 		return &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	}
@@ -87,12 +90,17 @@ func Connect(current func() string) (redis.UniversalClient, error) {
 	return redis.NewClient(o), nil
 }
 
+var errEscape = errors.New("a / ? # or @ in a password must be written as %2F %3F %23 or %40")
+
 // explain says what is wrong with a URL without showing what may be secret.
 func explain(u *url.URL, err error) error {
 	if u.Scheme != "redis" && u.Scheme != "rediss" {
 		return errors.New("must begin with redis:// or rediss://")
 	}
 	text := err.Error()
+	if strings.Contains(text, "@") { // the rest of what was to be a password
+		return errEscape
+	}
 	if password, _ := u.User.Password(); password != "" && strings.Contains(text, password) || u.Query().Has("password") {
 		return errors.New("its path or parameters cannot be read")
 	}

@@ -86,7 +86,7 @@ func (s *session) storedThread(ctx context.Context, given string, refs []threadR
 	case nothing && inNATS:
 		return nil, fmt.Errorf("%s no longer %s the webhooks of thread %s; %s", read, have, word(k.Thread), askLiveChat)
 	case nothing && natsErr != nil:
-		return nil, fmt.Errorf("Redis has nothing of %s; %s", shown(given), askLiveChat)
+		return nil, fmt.Errorf("nothing of %s is in Redis; %s", shown(given), askLiveChat)
 	case nothing && len(sources) == 1:
 		return nil, fmt.Errorf("NATS has nothing of %s; %s", shown(given), askLiveChat)
 	case nothing && refs[0].whole():

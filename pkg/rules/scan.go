@@ -50,24 +50,37 @@ func (s *match) scanText(text *transcript.Text) {
 func (s *match) scan(x *index) {
 	s.current = &s.stream
 	keys := s.stream.keys[:s.stream.n+padding]
-	hasWords, hasPrefixes := !x.words.empty(), !x.prefixes.empty()
-	if hasWords || hasPrefixes {
+	hasWords, hasPairs, hasPrefixes := !x.words.empty(), !x.pairs.empty(), !x.prefixes.empty()
+	if hasWords || hasPairs || hasPrefixes {
+		var before, earlier placedHash // of the last two words
 		for _, w := range s.stream.words {
 			n := int(w.end - w.start)
 			first := binary.LittleEndian.Uint64(keys[w.start:])
-			if hasWords {
-				var h uint64
-				if n <= 8 {
-					h = mix(uint64(n) ^ first&lowBytes[n]) // as hashKey does it
-				} else {
-					h = hashKey(keys[w.start:], n)
+			var h uint64
+			if n <= 8 {
+				h = mix(uint64(n) ^ first&lowBytes[n]) // as hashKey does it
+			} else {
+				h = hashKey(keys[w.start:], n)
+			}
+			if hasWords && x.words.mayHave(h) {
+				s.lookUp(x, &x.words, h, int(w.start))
+			}
+			if hasPairs {
+				if keys[max(w.start, 1)-1] == ' ' {
+					switch d := w.start - before.end; {
+					case d == 1:
+						s.lookUpPair(x, before, ' ', h)
+						if w.start-earlier.end <= maxBetween && keys[earlier.end] == '\'' { // we're here
+							s.lookUpPair(x, earlier, betweenWords(keys, earlier.end, w.start), h)
+						}
+					case d <= maxBetween && keys[before.end] == '\'': // don't know
+						s.lookUpPair(x, before, betweenWords(keys, before.end, w.start), h)
+					}
 				}
-				if x.words.mayHave(h) {
-					s.lookUp(x, &x.words, h, int(w.start))
-				}
+				before, earlier = placedHash{h, w.start, w.end}, before
 			}
 			if hasPrefixes {
-				if found := x.lengths.of(first, n); found != 0 {
+				if found := x.lengths.find(first, n); found != 0 {
 					s.lookUpPrefixes(x, keys[w.start:], int(w.start), found)
 				}
 			}
@@ -78,11 +91,28 @@ func (s *match) scan(x *index) {
 	}
 }
 
+// A placedHash is the hash of a word, and where it stands.
+type placedHash struct {
+	hash       uint64
+	start, end int32
+}
+
+func (s *match) lookUpPair(x *index, first placedHash, between, second uint64) {
+	if pair := hashPair(first.hash, between, second); x.pairs.mayHave(pair) {
+		s.lookUp(x, &x.pairs, pair, int(first.start))
+	}
+}
+
+// betweenWords gives the at most eight bytes [start, end).
+func betweenWords(keys []byte, start, end int32) uint64 {
+	return binary.LittleEndian.Uint64(keys[start:]) & lowBytes[end-start]
+}
+
 // lookUpPrefixes looks up the prefixes of some lengths, as bits, of a word.
 func (s *match) lookUpPrefixes(x *index, word []byte, start int, lengths uint32) {
 	first, second := binary.LittleEndian.Uint64(word), binary.LittleEndian.Uint64(word[8:])
 	for found := lengths; found != 0; found &= found - 1 {
-		n := bits.TrailingZeros32(found)
+		n := bits.TrailingZeros32(found) + 1
 		// As hashKey does it.
 		var h uint64
 		if n <= 8 {

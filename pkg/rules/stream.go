@@ -112,6 +112,11 @@ func eight(s string) uint64 {
 
 // plainASCII gives the end of the ASCII that begins at byte i of the text.
 func plainASCII(text string, i int) int {
+	for ; i+32 <= len(text); i += 32 {
+		if (eight(text[i:])|eight(text[i+8:])|eight(text[i+16:])|eight(text[i+24:]))&highBits != 0 {
+			break
+		}
+	}
 	for ; i+8 <= len(text); i += 8 {
 		if eight(text[i:])&highBits != 0 {
 			break

@@ -369,13 +369,9 @@ func (t *lengthTable) at(first uint64) *uint16 { return &t.of[(first*oddNumber)>
 // find gives the lengths, up to n, of the prefixes with which a word of n bytes
 // may begin.
 func (l *lengths) find(first uint64, n int) uint32 {
-	found := *l[0].at(first & lowBytes[2])
-	if n >= 4 {
-		found |= *l[1].at(first & lowBytes[4])
-		if n >= 6 {
-			found |= *l[2].at(first & lowBytes[6])
-		}
-	}
+	// Bytes after the word lead to lengths that are cut off. To look is cheaper
+	// than to ask first, as how long a word is cannot be foreseen.
+	found := *l[0].at(first & lowBytes[lengthBytes[0]]) | *l[1].at(first & lowBytes[lengthBytes[1]]) | *l[2].at(first & lowBytes[lengthBytes[2]])
 	return uint32(found) & (1<<min(n, maxPrefix) - 1)
 }
 

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"math/bits"
@@ -21,7 +22,9 @@ type index struct {
 	unspaced gramTables // that begin with a letter of a script not spaced by words
 	signs    gramTables // that begin with a sign or a dash
 	anywhere gramTables // substrings
-	stages   []stage    // of all tables
+	entries  []entry    // of all tables
+	keys     []byte     // of the entries
+	more     []moreOf   // of some entries
 }
 
 const maxPrefix = 16
@@ -145,7 +148,7 @@ func newIndex(shapes []shape) *index {
 			firsts = append(firsts, i)
 		}
 	}
-	x.stages = make([]stage, len(firsts))
+	x.entries = make([]entry, 0, len(shapes))
 	var prefixes []string
 	counts := make(map[*table]int)
 	for _, first := range firsts {
@@ -160,8 +163,7 @@ func newIndex(shapes []shape) *index {
 			end = firsts[i+1]
 		}
 		s := &shapes[first]
-		x.stages[i] = newStage(shapes[first:end], 0)
-		x.table(s).add(s.hash(), int32(i))
+		x.table(s).add(s.hash(), x.addStage(shapes[first:end], 0))
 		if s.in == byPrefix {
 			prefixes = append(prefixes, s.by)
 		}
@@ -199,33 +201,51 @@ func (x *index) table(s *shape) *table {
 	return &x.anywhere[gramOf(s.by)]
 }
 
-// A stage is the parts of terms that may stand at one place, sorted by key.
-type stage []entry
-
+// An entry is a part of terms that may stand at a place of the text. Those that
+// may stand at the same place are a stage: side by side and sorted by key. A find
+// is rare, so none of what it needs is in the processor's cache; that is why it
+// is little, and in one place.
 type entry struct {
-	key      string
-	prefix   int32   // the longest other entry with which the key begins, or -1
-	asksEnd  bool    // a word must end after those that end here
-	wholeExt bool    // the last letter of those that end here may bear further signs
-	openExt  bool    // the same for those that go on
-	whole    []int32 // the leaves that end here
-	open     []int32 // the leaves that end here with a wildcard
-	then     stage   // what follows a wildcard here
+	key    extent // in the keys of the index
+	prefix int32  // the longest other entry of the stage with which the key begins, or -1
+	size   int32  // of the first entry of a stage: how many there are
+	leaf   int32  // that ends here
+	more   int32  // the index of what else is here, or -1
+	flags  entryFlags
 }
 
-// newStage makes a stage of the parts at depth of sorted shapes.
-func newStage(shapes []shape, depth int) stage {
-	n := 0
-	for i := range shapes {
-		if i == 0 || shapes[i].parts[depth].key != shapes[i-1].parts[depth].key {
-			n++
-		}
+type entryFlags uint8
+
+const (
+	hasLeaf  entryFlags = 1 << iota
+	asksEnd             // a word must end after those that end here
+	wholeExt            // the last letter of those that end here may bear further signs
+	openExt             // the same for those that go on
+)
+
+// moreOf is what few entries have.
+type moreOf struct {
+	whole []int32 // further leaves that end here
+	open  []int32 // the leaves that end here with a wildcard
+	then  int32   // the stage that follows a wildcard here, or -1
+}
+
+// addStage adds a stage of the parts at depth of sorted shapes, and gives its
+// first entry.
+func (x *index) addStage(shapes []shape, depth int) int32 {
+	first := int32(len(x.entries))
+	type pending struct {
+		more       int32
+		start, end int
 	}
-	st := make(stage, 0, n)
+	var goOn []pending // what follows a wildcard
 	for start := 0; start < len(shapes); {
-		e := entry{key: shapes[start].parts[depth].key, prefix: -1}
+		key := shapes[start].parts[depth].key
+		e := entry{key: extent{int32(len(x.keys)), int32(len(x.keys) + len(key))}, prefix: -1, more: -1}
+		x.keys = append(x.keys, key...)
+		more := moreOf{then: -1}
 		end, rest := start, -1
-		for ; end < len(shapes) && shapes[end].parts[depth].key == e.key; end++ {
+		for ; end < len(shapes) && shapes[end].parts[depth].key == key; end++ {
 			s := &shapes[end]
 			p := &s.parts[depth]
 			switch {
@@ -234,41 +254,68 @@ func newStage(shapes []shape, depth int) stage {
 				if rest < 0 {
 					rest = end
 				}
-				e.openExt = p.extended
+				e.flags |= flagIf(openExt, p.extended)
 			case s.open:
-				e.open = append(e.open, s.leaf)
-				e.openExt = p.extended
+				more.open = append(more.open, s.leaf)
+				e.flags |= flagIf(openExt, p.extended)
+			case e.flags&hasLeaf == 0:
+				e.leaf = s.leaf
+				e.flags |= hasLeaf | flagIf(asksEnd, p.asksEnd) | flagIf(wholeExt, p.extended)
 			default:
-				e.whole = append(e.whole, s.leaf)
-				e.asksEnd, e.wholeExt = p.asksEnd, p.extended
+				more.whole = append(more.whole, s.leaf)
 			}
 		}
-		if rest >= 0 {
-			e.then = newStage(shapes[rest:end], depth+1)
+		if rest >= 0 || more.open != nil || more.whole != nil {
+			e.more = int32(len(x.more))
+			x.more = append(x.more, more)
 		}
-		for i := len(st) - 1; i >= 0; i = int(st[i].prefix) {
-			if strings.HasPrefix(e.key, st[i].key) {
-				e.prefix = int32(i)
+		if rest >= 0 {
+			goOn = append(goOn, pending{e.more, rest, end})
+		}
+		for i := int32(len(x.entries)) - 1; i >= first; i = x.entries[i].prefix {
+			if bytes.HasPrefix([]byte(key), x.keyOf(&x.entries[i])) {
+				e.prefix = i
 				break
 			}
 		}
-		st = append(st, e)
+		x.entries = append(x.entries, e)
 		start = end
 	}
-	return st
+	x.entries[first].size = int32(len(x.entries)) - first
+	for _, p := range goOn {
+		then := x.addStage(shapes[p.start:p.end], depth+1)
+		x.more[p.more].then = then
+	}
+	return first
 }
 
-// last gives the last entry whose key is not after the text, or -1. The entries
-// with whose keys the text begins are among it and its prefixes.
-func (st stage) last(text []byte) int {
-	lo, hi := 0, len(st)
+func flagIf(f entryFlags, is bool) entryFlags {
+	if is {
+		return f
+	}
+	return 0
+}
+
+func (x *index) keyOf(e *entry) []byte { return x.keys[e.key.start:e.key.end] }
+
+// last gives, of the stage that begins at first, the last entry whose key is not
+// after the text, or -1. The entries with whose keys the text begins are among it
+// and its prefixes. Of one entry it gives that.
+func (x *index) last(first int32, text []byte) int32 {
+	lo, hi := first, first+x.entries[first].size
+	if hi == lo+1 {
+		return first
+	}
 	for lo < hi {
-		mid := int(uint(lo+hi) / 2)
-		if key := st[mid].key; key <= string(text[:min(len(text), len(key))]) {
+		mid := int32(uint32(lo+hi) / 2)
+		if key := x.keyOf(&x.entries[mid]); bytes.Compare(key, text[:min(len(text), len(key))]) <= 0 {
 			lo = mid + 1
 		} else {
 			hi = mid
 		}
+	}
+	if lo == first {
+		return -1
 	}
 	return lo - 1
 }
@@ -283,7 +330,7 @@ type table struct {
 
 type slot struct {
 	tag   uint32
-	stage int32 // from 1; 0 is an empty slot
+	stage int32 // its first entry, from 1; 0 is an empty slot
 }
 
 // newTable makes a table for n stages.

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/bits"
 	"strings"
@@ -162,46 +163,54 @@ func (s *match) lookUp(x *index, t *table, hash uint64, i int) {
 	tag := tagOf(hash)
 	for at := uint32(hash) & mask; t.slots[at].stage != 0; at = (at + 1) & mask {
 		if t.slots[at].tag == tag {
-			s.try(x.stages[t.slots[at].stage-1], i, i)
+			s.try(x, t.slots[at].stage-1, i, i)
 		}
 	}
 }
 
 // try looks which entries of a stage stand at byte i of the keys, in terms that
 // begin at start.
-func (s *match) try(st stage, start, i int) {
+func (s *match) try(x *index, stage int32, start, i int) {
 	keys := s.current.keys[:s.current.n]
 	text := keys[i:]
-	for at := int32(st.last(text)); at >= 0; at = st[at].prefix {
-		e := &st[at]
-		if len(e.key) > len(text) || string(text[:len(e.key)]) != e.key {
+	for at := x.last(stage, text); at >= 0; at = x.entries[at].prefix {
+		e := &x.entries[at]
+		if !bytes.HasPrefix(text, x.keyOf(e)) {
 			continue
 		}
-		end := i + len(e.key)
+		end := i + int(e.key.end-e.key.start)
 		cut := end < len(keys) && keys[end] == inUnit
-		if len(e.whole) > 0 && (!cut || e.wholeExt) && (!e.asksEnd || s.wordEndsAt(end)) {
-			for _, leaf := range e.whole {
+		whole := e.flags&hasLeaf != 0 && (!cut || e.flags&wholeExt != 0) && (e.flags&asksEnd == 0 || s.wordEndsAt(end))
+		if whole {
+			s.found(e.leaf, start, end)
+		}
+		if e.more < 0 {
+			continue
+		}
+		more := &x.more[e.more]
+		if whole {
+			for _, leaf := range more.whole {
 				s.found(leaf, start, end)
 			}
 		}
-		if len(e.open) == 0 && e.then == nil || cut && !e.openExt {
+		if len(more.open) == 0 && more.then < 0 || cut && e.flags&openExt == 0 {
 			continue
 		}
 		for cut && end < len(keys) && s.current.class(end)&startsUnit == 0 {
 			end++
 		}
-		if e.then != nil {
+		if more.then >= 0 {
 			// What follows a wildcard is no part of a word, so the ending goes
 			// on as far as anything of words does.
 			if next := s.wordsEnd(end); next < len(keys) {
-				s.try(e.then, start, next)
+				s.try(x, more.then, start, next)
 			}
 		}
-		if len(e.open) > 0 {
+		if len(more.open) > 0 {
 			for end < len(keys) && !s.wordEndsAt(end) {
 				end++
 			}
-			for _, leaf := range e.open {
+			for _, leaf := range more.open {
 				s.found(leaf, start, end)
 			}
 		}

@@ -51,8 +51,14 @@ func TestNATSScripts(t *testing.T) {
 			p.Cmds["decide"] = f.decide
 			p.Cmds["arm"] = f.arm
 			p.Cmds["dead"] = f.dead
-			p.Cmds["stop"] = func(*testscript.TestScript, bool, []string) { s.Stop() }
+			// Not "stop": testscript has a command of that name, which ends the script.
+			p.Cmds["stop-nats"] = func(*testscript.TestScript, bool, []string) { s.Stop() }
 			p.Cmds["mask"] = mask
+			r := &redisFixture{t: t}
+			p.Cmds["redis"] = r.start
+			p.Cmds["remember"] = r.remember
+			p.Cmds["harmless"] = r.harmless
+			p.Cmds["stop-redis"] = func(*testscript.TestScript, bool, []string) { r.stop() }
 			p.Cmds["calls"] = api.calls
 			p.Cmds["spoil"] = api.spoil
 			testscript.Run(t, p)

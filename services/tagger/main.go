@@ -9,11 +9,11 @@ import (
 
 	"go.uber.org/zap"
 
+	"autotag/pkg/chatstore"
 	"autotag/pkg/config"
 	"autotag/pkg/logging"
 	"autotag/pkg/program"
 	"autotag/services/tagger/app"
-	"autotag/services/tagger/internal/chatstore"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr)) }

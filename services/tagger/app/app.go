@@ -15,11 +15,11 @@ import (
 	"go.uber.org/zap"
 
 	"autotag/pkg/admin"
+	"autotag/pkg/chatstore"
 	"autotag/pkg/lifecycle"
 	"autotag/pkg/livechat"
 	"autotag/pkg/logging"
 	"autotag/pkg/stream"
-	"autotag/services/tagger/internal/chatstore"
 	"autotag/services/tagger/internal/tagging"
 	"autotag/services/tagger/internal/worker"
 )

@@ -6,9 +6,9 @@ import (
 	"slices"
 	"time"
 
+	"autotag/pkg/chatstore"
 	"autotag/pkg/config"
 	"autotag/pkg/stream"
-	"autotag/services/tagger/internal/chatstore"
 	"autotag/services/tagger/internal/tagging"
 )
 

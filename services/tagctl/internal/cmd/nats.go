@@ -25,9 +25,7 @@ func (s *session) connect() (*nats.Conn, jetstream.JetStream, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	// Judged here and not on loading: the other commands need no NATS.
-	common := config.Common{NATSURL: v.NATSURL, NATSCreds: v.NATSCreds}
-	if err := errors.Join(common.Validate()...); err != nil {
+	if err := v.judgeNATS(); err != nil {
 		return nil, nil, err
 	}
 	nc, js, err := stream.Connect(stream.Options{
@@ -38,6 +36,13 @@ func (s *session) connect() (*nats.Conn, jetstream.JetStream, error) {
 		return nil, nil, fmt.Errorf("%w (%s); NATS_URL names the servers", err, hosts(v.NATSURL))
 	}
 	return nc, js, nil
+}
+
+// judgeNATS returns the faults of the settings of NATS. It is not done on
+// loading: some commands need no NATS.
+func (v settings) judgeNATS() error {
+	common := config.Common{NATSURL: v.NATSURL, NATSCreds: v.NATSCreds}
+	return errors.Join(common.Validate()...)
 }
 
 // hosts are the servers of a list without the credentials that may stand in it.

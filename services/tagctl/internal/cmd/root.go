@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -149,15 +150,22 @@ type settings struct {
 	RulesFile string `env:"RULES_FILE" envDefault:"configs/rules.yaml" desc:"the rules, where --rules does not name them"`
 	NATSURL   string `env:"NATS_URL" envDefault:"nats://127.0.0.1:4222" desc:"NATS servers, comma-separated; for rules explain, rules try --thread and decisions"`
 	NATSCreds string `env:"NATS_CREDS" desc:"NATS credentials file"`
+	// RedisURL has no default: who does not set it has the stream alone read.
+	RedisURL config.Secret `env:"REDIS_URL" desc:"the taggers' Redis, redis:// or rediss:// (TLS); rules try --thread reads it too if it is set"`
 	config.LiveChat
 }
 
-// settings are those without LiveChat's tokens, which only --fetch needs: the
-// other commands shall not fail where a file of theirs is missing.
-func (s *session) settings() (settings, error) {
+// settings are those without LiveChat's tokens, which only --fetch needs, and
+// without REDIS_URL: the other commands shall not fail where a file of theirs is
+// missing.
+func (s *session) settings() (settings, error) { return s.load("LIVECHAT_", "REDIS_") }
+
+// load loads the settings, without those of the environment that begin with one
+// of hidden.
+func (s *session) load(hidden ...string) (settings, error) {
 	var v settings
 	err := config.Load(&v, "tagctl", s.settingsFile, func(name string) (string, bool) {
-		if strings.HasPrefix(name, "LIVECHAT_") {
+		if slices.ContainsFunc(hidden, func(prefix string) bool { return strings.HasPrefix(name, prefix) }) {
 			return "", false
 		}
 		return s.lookup(name)

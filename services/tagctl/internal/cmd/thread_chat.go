@@ -2,47 +2,154 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"strings"
 
+	"autotag/pkg/chatstore"
 	"autotag/pkg/stream"
 	"autotag/pkg/transcript"
 )
 
-// askLiveChat is what helps where LIVECHAT_EVENTS does not.
+// askLiveChat is what helps where NATS and Redis do not.
 const askLiveChat = "--fetch asks LiveChat for it (one billed call)"
 
-// storedThread is the transcript of the thread that is meant, by the webhooks
-// in LIVECHAT_EVENTS. given is what somebody called it.
+// stored is what NATS and Redis keep of a thread.
+type stored struct {
+	keys     []transcript.Key // of the threads that may be meant; what follows is of the first
+	facts    transcript.Facts
+	webhooks int // of the thread alone, in LIVECHAT_EVENTS
+	// harmless says that the taggers have found gaps in the numbers of events to
+	// hide nothing.
+	harmless bool
+}
+
+// storedThread is the transcript of the thread that is meant, by what a decision
+// is made of: the webhooks in LIVECHAT_EVENTS and, if REDIS_URL is set, what the
+// taggers remember in Redis. Either will do where the other cannot be read.
+// given is what somebody called the thread.
 func (s *session) storedThread(ctx context.Context, given string, refs []threadRef) (*transcript.Transcript, error) {
-	nc, js, err := s.connect()
+	v, err := s.load("LIVECHAT_")
+	if err == nil {
+		err = v.judgeNATS()
+	}
 	if err != nil {
 		return nil, err
+	}
+	var redis *memory
+	if v.RedisURL.Get() != "" {
+		client, err := chatstore.Connect(v.RedisURL.Get)
+		if err != nil {
+			return nil, fmt.Errorf("REDIS_URL: %w", err)
+		}
+		defer client.Close()
+		// Neither writes here: how long threads are kept and the rate do not matter.
+		redis = &memory{chatstore.NewStore(client, 0), chatstore.NewLimits(client, 1)}
+	}
+
+	var t stored
+	natsErr := s.addLogged(ctx, refs, &t)
+	inNATS := len(t.keys) > 0
+	var redisErr error
+	var sources []string // that have been read
+	if natsErr == nil {
+		sources = append(sources, stream.Events)
+	}
+	if redis != nil {
+		if redisErr = redis.add(ctx, refs[0], &t); redisErr == nil {
+			sources = append(sources, "Redis")
+		}
+	}
+	switch {
+	case len(sources) == 0:
+		return nil, errors.Join(natsErr, redisErr)
+	case natsErr != nil && !inNATS && !refs[0].whole():
+		return nil, fmt.Errorf("%w\nWithout NATS, give CHAT/THREAD: Redis may have it", natsErr)
+	case natsErr != nil:
+		fmt.Fprintf(s.stderr, "tagctl: Redis alone is read: %s\n", visibleLines(natsErr.Error()))
+	case redisErr != nil:
+		fmt.Fprintf(s.stderr, "tagctl: %s alone is read: %s\n", stream.Events, visibleLines(redisErr.Error()))
+	}
+
+	s.sayThread(t.keys)
+	var k transcript.Key
+	if len(t.keys) > 0 {
+		k = t.keys[0]
+	}
+	read, do, have := strings.Join(sources, " and "), "does", "has"
+	if len(sources) > 1 {
+		do, have = "do", "have"
+	}
+	r := transcript.Reduce(k, &t.facts)
+	// That it has ended may be known from the thread after it.
+	if t.webhooks == 0 && !r.Started && r.Events == 0 {
+		switch {
+		case inNATS:
+			return nil, fmt.Errorf("%s no longer %s the webhooks of thread %s; %s", read, have, word(k.Thread), askLiveChat)
+		case natsErr != nil:
+			return nil, fmt.Errorf("Redis has nothing of %s; %s", shown(given), askLiveChat)
+		case len(sources) > 1 && refs[0].whole():
+			return nil, fmt.Errorf("NATS and Redis have nothing of %s; %s", shown(given), askLiveChat)
+		case len(sources) > 1:
+			return nil, fmt.Errorf("NATS has nothing of %s; give CHAT/THREAD: Redis may have it; %s", shown(given), askLiveChat)
+		}
+		return nil, fmt.Errorf("NATS has nothing of %s; %s", shown(given), askLiveChat)
+	}
+	whole := r.Started && (r.Gaps == 0 || t.harmless) && r.Unreadable == 0 && !r.Restricted
+	switch {
+	case r.Restricted:
+		fmt.Fprintf(s.stderr, "tagctl: LiveChat, which a tagger has asked, withholds what was written in thread %s, so fallback rules say nothing\n", word(k.Thread))
+	case !whole:
+		fmt.Fprintf(s.stderr, "tagctl: %s %s not have all of thread %s, so fallback rules say nothing; %s\n", read, do, word(k.Thread), askLiveChat)
+	}
+	return s.reading(k, r, whole), nil
+}
+
+// addLogged adds what NATS has of the thread that is meant.
+func (s *session) addLogged(ctx context.Context, refs []threadRef, t *stored) error {
+	nc, js, err := s.connect()
+	if err != nil {
+		return err
 	}
 	defer nc.Close()
 	r := reader{nc, js}
-	keys, _, err := r.locate(ctx, refs)
+	if t.keys, _, err = r.locate(ctx, refs); err != nil || len(t.keys) == 0 {
+		return err
+	}
+	t.webhooks, err = r.addFacts(ctx, t.keys[0], math.MaxUint64, &t.facts)
+	return err
+}
+
+// memory is what the taggers keep in Redis. It is only read.
+type memory struct {
+	store  *chatstore.Store
+	limits *chatstore.Limits
+}
+
+// add adds what Redis has of a thread: of the one that has been found, else of
+// the one that is meant if chat and thread are given.
+func (m *memory) add(ctx context.Context, ref threadRef, t *stored) (err error) {
+	switch {
+	case len(t.keys) > 0:
+	case !ref.whole():
+		return nil // an id alone may be a chat's, and which of its threads is the last is for NATS to tell
+	case ref.org != "":
+		t.keys = []transcript.Key{{Org: ref.org, Chat: ref.chat, Thread: ref.thread}}
+	default:
+		if t.keys, err = m.store.Find(ctx, ref.chat, ref.thread); err != nil || len(t.keys) == 0 {
+			return err
+		}
+	}
+	known, err := m.store.Get(ctx, t.keys[0])
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if len(keys) == 0 {
-		return nil, fmt.Errorf("NATS has nothing of %s; %s", shown(given), askLiveChat)
+	if t.harmless, err = m.limits.GapsHarmless(ctx, t.keys[0].Org); err != nil {
+		return err
 	}
-	k := keys[0]
-	s.sayThread(keys)
-	reduction, webhooks, err := r.reduce(ctx, k, math.MaxUint64)
-	if err != nil {
-		return nil, err
-	}
-	if webhooks == 0 {
-		return nil, fmt.Errorf("%s no longer has the webhooks of thread %s; %s", stream.Events, word(k.Thread), askLiveChat)
-	}
-	whole := reduction.Started && reduction.Gaps == 0 && reduction.Unreadable == 0
-	if !whole {
-		fmt.Fprintf(s.stderr, "tagctl: %s does not have all of thread %s, so fallback rules say nothing; %s\n", stream.Events, word(k.Thread), askLiveChat)
-	}
-	return s.reading(k, reduction, whole), nil
+	t.facts.AddAll(known.Facts)
+	return nil
 }
 
 // sayThread says which thread is taken where others may be meant: keys are
@@ -88,11 +195,20 @@ func (r reader) locate(ctx context.Context, refs []threadRef) ([]transcript.Key,
 // reduce works out what the webhooks in LIVECHAT_EVENTS say about a thread,
 // those up to a sequence number, and counts the thread's own.
 func (r reader) reduce(ctx context.Context, k transcript.Key, until uint64) (_ *transcript.Reduction, webhooks int, err error) {
-	facts := &transcript.Facts{}
+	var facts transcript.Facts
+	if webhooks, err = r.addFacts(ctx, k, until, &facts); err != nil {
+		return nil, 0, err
+	}
+	return transcript.Reduce(k, &facts), webhooks, nil
+}
+
+// addFacts adds to facts what the webhooks in LIVECHAT_EVENTS say about a
+// thread, those up to a sequence number, and counts the thread's own.
+func (r reader) addFacts(ctx context.Context, k transcript.Key, until uint64, facts *transcript.Facts) (webhooks int, err error) {
 	for _, filter := range []string{stream.ThreadSubject(k), stream.ChatWideSubject(k.Org, k.Chat)} {
 		msgs, err := stream.ReadUpToDate(ctx, r.nc, stream.Events, filter)
 		if unlessMissing(err) != nil {
-			return nil, 0, err
+			return 0, err
 		}
 		for _, m := range msgs {
 			if m.Seq > until {
@@ -105,5 +221,5 @@ func (r reader) reduce(ctx context.Context, k transcript.Key, until uint64) (_ *
 			}
 		}
 	}
-	return transcript.Reduce(k, facts), webhooks, nil
+	return webhooks, nil
 }

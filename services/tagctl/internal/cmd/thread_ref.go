@@ -17,6 +17,9 @@ import (
 // are asked for, "" for any.
 type threadRef struct{ org, chat, thread string }
 
+// whole says that both the chat and the thread are given.
+func (r threadRef) whole() bool { return r.chat != "" && r.thread != "" }
+
 // tokens are the parts of a subject that stand for the ids.
 func (r threadRef) tokens() string {
 	return cmp.Or(r.org, "*") + "." + cmp.Or(r.chat, "*") + "." + cmp.Or(r.thread, "*")

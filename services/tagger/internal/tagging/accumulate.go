@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"autotag/pkg/chatstore"
 	"autotag/pkg/livechat"
 	"autotag/pkg/stream"
 	"autotag/pkg/transcript"
@@ -19,7 +20,7 @@ import (
 func (c *Core) Accumulate(ctx context.Context, webhooks []Webhook) []error {
 	errs := make([]error, len(webhooks))
 	readings := make([]transcript.Reading, len(webhooks))
-	writes := make([]Write, 0, len(webhooks)+1)
+	writes := make([]chatstore.Write, 0, len(webhooks)+1)
 	first := make([]int, len(webhooks)) // of its writes; -1 for none
 	now := c.Clock.Now()
 	for i, w := range webhooks {
@@ -27,16 +28,16 @@ func (c *Core) Accumulate(ctx context.Context, webhooks []Webhook) []error {
 		readings[i], first[i] = r, -1
 		if len(r.Facts) > 0 || r.Effect != transcript.Nothing {
 			first[i] = len(writes)
-			writes = append(writes, Write{Key: w.Key, Facts: r.Facts, Fresh: fresh(w, now)})
+			writes = append(writes, chatstore.Write{Key: w.Key, Facts: r.Facts, Fresh: fresh(w, now)})
 		}
 		if r.EndedThread != "" {
-			writes = append(writes, Write{
+			writes = append(writes, chatstore.Write{
 				Key:   transcript.Key{Org: w.Key.Org, Chat: w.Key.Chat, Thread: r.EndedThread},
 				Facts: ended(w.At),
 			})
 		}
 	}
-	var marks []Marks
+	var marks []chatstore.Marks
 	if len(writes) > 0 {
 		var err error
 		if marks, err = c.Store.Put(ctx, writes); err != nil {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"autotag/pkg/chatstore"
 	"autotag/pkg/decision"
 	"autotag/pkg/livechat"
 	"autotag/pkg/stream"
@@ -125,7 +126,7 @@ func (c *Core) asksThread(org string, call *decision.Call, s *tagState) bool {
 // renew gets another permit where storing the intent took longer than the first
 // one lives, provided that the intent is young: others count from it when the
 // call must have ended, and who was frozen meanwhile may not call any more.
-func (c *Core) renew(ctx context.Context, org string, p Permit, begun time.Time) error {
+func (c *Core) renew(ctx context.Context, org string, p chatstore.Permit, begun time.Time) error {
 	if !c.stale(p) {
 		return nil
 	}
@@ -142,7 +143,7 @@ func (c *Core) renew(ctx context.Context, org string, p Permit, begun time.Time)
 }
 
 // ended records how a call went and says what follows from it.
-func (c *Core) ended(ctx context.Context, k transcript.Key, d *StoredRecord, call decision.Call, s *tagState, p Permit, seq uint64, callErr error) (more bool, err error) {
+func (c *Core) ended(ctx context.Context, k transcript.Key, d *StoredRecord, call decision.Call, s *tagState, p chatstore.Permit, seq uint64, callErr error) (more bool, err error) {
 	call.State, call.Result = decision.Failed, resultOf(callErr)
 	if callErr == nil ||
 		call.Result == resultNotTagged ||

@@ -22,12 +22,10 @@ import (
 	"fmt"
 	"time"
 
+	"autotag/pkg/chatstore"
 	"autotag/pkg/livechat"
 	"autotag/pkg/transcript"
 )
-
-// PermitLife is how long after its time a permit for a call may be used.
-const PermitLife = 100 * time.Millisecond
 
 const (
 	// callBudget is longer than a call can take from its intent on: up to
@@ -127,31 +125,31 @@ var (
 
 // permit gets leave for one call, waiting for it at most shortWait. What takes
 // longer is a *Later.
-func (c *Core) permit(ctx context.Context, org, tag string) (Permit, error) {
+func (c *Core) permit(ctx context.Context, org, tag string) (chatstore.Permit, error) {
 	until := c.Clock.Now().Add(shortWait)
 	for {
 		if d := c.gate.wait(org, c.Clock.Now()); d > 0 {
-			return Permit{}, later(d, errGate)
+			return chatstore.Permit{}, later(d, errGate)
 		}
 		p, err := c.Limits.Reserve(ctx, org, tag)
 		if err != nil {
-			return Permit{}, fmt.Errorf("reserve a call: %w", err)
+			return chatstore.Permit{}, fmt.Errorf("reserve a call: %w", err)
 		}
 		if p.Wait > 0 {
 			if p.Probe {
-				return Permit{}, laterTag(tag, p.Wait, errProbe)
+				return chatstore.Permit{}, laterTag(tag, p.Wait, errProbe)
 			}
 			if c.Clock.Now().Add(p.Wait).After(until) {
-				return Permit{}, later(p.Wait, errRate)
+				return chatstore.Permit{}, later(p.Wait, errRate)
 			}
 			if err := c.Clock.Sleep(ctx, p.Wait); err != nil {
-				return Permit{}, err
+				return chatstore.Permit{}, err
 			}
 			continue
 		}
 		if d := p.At.Sub(c.Clock.Now()); d > 0 {
 			if err := c.Clock.Sleep(ctx, d); err != nil {
-				return Permit{}, err
+				return chatstore.Permit{}, err
 			}
 		}
 		if c.stale(p) {
@@ -161,7 +159,7 @@ func (c *Core) permit(ctx context.Context, org, tag string) (Permit, error) {
 	}
 }
 
-func (c *Core) stale(p Permit) bool { return c.Clock.Now().Sub(p.At) > PermitLife }
+func (c *Core) stale(p chatstore.Permit) bool { return c.Clock.Now().Sub(p.At) > chatstore.PermitLife }
 
 // call makes one call that holds a permit, through the organization's gate.
 // errHeld means that it was not made.

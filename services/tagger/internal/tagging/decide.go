@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"autotag/pkg/chatstore"
 	"autotag/pkg/decision"
 	"autotag/pkg/livechat"
 	"autotag/pkg/rules"
@@ -338,7 +339,7 @@ func (c *Core) getChat(ctx context.Context, t *thread) (answered bool, err error
 	if len(facts) == 0 {
 		return false, nil
 	}
-	if _, err := c.Store.Put(ctx, []Write{{Key: t.key, Facts: facts}}); err != nil {
+	if _, err := c.Store.Put(ctx, []chatstore.Write{{Key: t.key, Facts: facts}}); err != nil {
 		return false, fmt.Errorf("store LiveChat's answer: %w", err)
 	}
 	shown := &transcript.Facts{}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"autotag/pkg/chatstore"
 	"autotag/pkg/decision"
 	"autotag/pkg/livechat"
 	"autotag/pkg/rules"
@@ -81,34 +82,12 @@ type Log interface {
 	Dead(ctx context.Context, stage string, k transcript.Key, reason string, call decision.Call) error
 }
 
-// Write is the facts that one webhook tells of one thread.
-type Write struct {
-	Key   transcript.Key
-	Facts []transcript.Fact
-	// Fresh says that nothing of the thread can have been written and forgotten
-	// before: the store then puts the thread under its current run.
-	Fresh bool
-}
-
-// Marks are what the store knows of a thread after a write.
-type Marks struct {
-	// Open: positively known to be open, for start was seen, no end, and the
-	// thread is under the store's current run (Write.Fresh or Rebuild put it there).
-	Open bool
-}
-
-// Known is what the store knows of a thread, with the facts of its whole chat.
-type Known struct {
-	Facts []transcript.Fact
-	Run   string // identity of the store's current run; a restarted store has another
-}
-
 // Store is the working memory (Redis). It may forget anything at any time.
 type Store interface {
 	// Put writes facts once and never changes them, then reads the marks, in
 	// one round trip for all.
-	Put(ctx context.Context, writes []Write) ([]Marks, error)
-	Get(ctx context.Context, k transcript.Key) (Known, error)
+	Put(ctx context.Context, writes []chatstore.Write) ([]chatstore.Marks, error)
+	Get(ctx context.Context, k transcript.Key) (chatstore.Known, error)
 	// Rebuild writes a thread's facts and puts the thread under run, which Get
 	// gave before the facts were read from the log.
 	Rebuild(ctx context.Context, k transcript.Key, facts []transcript.Fact, run string) error
@@ -123,22 +102,10 @@ type API interface {
 	ListTags(ctx context.Context, org string) ([]livechat.Tag, error)
 }
 
-// Permit is the answer to a reservation.
-type Permit struct {
-	// Wait says to come back after this time; nothing was reserved. 0: the
-	// permit may be used at At, and within PermitLife after it.
-	Wait time.Duration
-	At   time.Time
-	// Probe says that LiveChat did not know the tag when last asked: with Wait
-	// that it is not time to ask again, else that this call is the
-	// organization's one try whether the tag works by now.
-	Probe bool
-}
-
 // Limits is what all workers share about an organization's calls.
 type Limits interface {
 	// Reserve asks for a permit for one call; tag is "" for calls that name none.
-	Reserve(ctx context.Context, org, tag string) (Permit, error)
+	Reserve(ctx context.Context, org, tag string) (chatstore.Permit, error)
 	// Refused says that the platform does not know the tag; Accepted that it does.
 	Refused(ctx context.Context, org, tag string) error
 	Accepted(ctx context.Context, org, tag string) error

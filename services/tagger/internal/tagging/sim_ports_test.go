@@ -8,6 +8,7 @@ import (
 	"sort"
 	"time"
 
+	"autotag/pkg/chatstore"
 	"autotag/pkg/decision"
 	"autotag/pkg/livechat"
 	"autotag/pkg/rules"
@@ -149,13 +150,13 @@ func (p *port) Dead(_ context.Context, stage string, k transcript.Key, reason st
 
 // The store.
 
-func (p *port) Put(_ context.Context, writes []Write) ([]Marks, error) {
+func (p *port) Put(_ context.Context, writes []chatstore.Write) ([]chatstore.Marks, error) {
 	p.task.effect("put")
 	w := p.world
 	if w.redisUp.After(w.now) {
 		return nil, errRedis
 	}
-	marks := make([]Marks, len(writes))
+	marks := make([]chatstore.Marks, len(writes))
 	for i, x := range writes {
 		h := w.redis[x.Key]
 		if h == nil {
@@ -182,11 +183,11 @@ func (w *world) runID() string {
 	return "run" + string(rune('a'+w.run%26)) + string(rune('a'+w.run/26%26))
 }
 
-func (p *port) Get(_ context.Context, k transcript.Key) (Known, error) {
+func (p *port) Get(_ context.Context, k transcript.Key) (chatstore.Known, error) {
 	p.task.effect("get")
 	w := p.world
 	if w.redisUp.After(w.now) {
-		return Known{}, errRedis
+		return chatstore.Known{}, errRedis
 	}
 	var facts []transcript.Fact
 	for _, key := range []transcript.Key{k, {Org: k.Org, Chat: k.Chat, Thread: "_"}} {
@@ -199,11 +200,11 @@ func (p *port) Get(_ context.Context, k transcript.Key) (Known, error) {
 			facts = append(facts, w.redis[key][f])
 		}
 	}
-	return Known{Facts: facts, Run: w.runID()}, nil
+	return chatstore.Known{Facts: facts, Run: w.runID()}, nil
 }
 
 func (p *port) Rebuild(ctx context.Context, k transcript.Key, facts []transcript.Fact, run string) error {
-	if _, err := p.Put(ctx, []Write{{Key: k, Facts: facts}}); err != nil {
+	if _, err := p.Put(ctx, []chatstore.Write{{Key: k, Facts: facts}}); err != nil {
 		return err
 	}
 	p.world.runs[k] = run
@@ -235,29 +236,29 @@ func (p *port) Behind() bool {
 
 // The limits.
 
-func (p *port) Reserve(_ context.Context, _, tag string) (Permit, error) {
+func (p *port) Reserve(_ context.Context, _, tag string) (chatstore.Permit, error) {
 	p.task.effect("reserve")
 	w := p.world
 	if w.redisUp.After(w.now) {
-		return Permit{}, errRedis
+		return chatstore.Permit{}, errRedis
 	}
 	if b := w.probes[tag]; tag != "" && b != nil {
 		if b.next.After(w.now) {
-			return Permit{Wait: b.next.Sub(w.now), Probe: true}, nil
+			return chatstore.Permit{Wait: b.next.Sub(w.now), Probe: true}, nil
 		}
 		b.n++
 		b.next = w.now.Add(probePause(b.n))
 		p.task.permit = w.now
-		return Permit{At: w.now, Probe: true}, nil
+		return chatstore.Permit{At: w.now, Probe: true}, nil
 	}
 	if w.faults && w.chance(0.1) {
-		return Permit{Wait: w.between(time.Millisecond, 3*time.Second)}, nil
+		return chatstore.Permit{Wait: w.between(time.Millisecond, 3*time.Second)}, nil
 	}
 	at := w.now.Add(w.between(0, 200*time.Millisecond))
 	if p.task != nil {
 		p.task.permit = at
 	}
-	return Permit{At: at}, nil
+	return chatstore.Permit{At: at}, nil
 }
 
 func (p *port) Refused(_ context.Context, _, tag string) error {
@@ -369,7 +370,7 @@ func (w *world) hitch() bool { return w.cfg.apiFaults && w.faults && w.chance(0.
 // trouble is what may go wrong before a call is carried out.
 func (p *port) trouble(method string, k transcript.Key, hitch bool) error {
 	w := p.world
-	if late := w.now.Sub(p.task.permit); late > PermitLife && w.err == nil {
+	if late := w.now.Sub(p.task.permit); late > chatstore.PermitLife && w.err == nil {
 		w.err = fmt.Errorf("%s uses a permit %s after its time", method, late)
 	}
 	p.task.permit = time.Time{} // good for one call

@@ -1,6 +1,6 @@
-// Package chatstore is the tagger's Redis: the working memory of open chats and
-// what all workers share about an organization's calls. It is the only code
-// that knows Redis: its keys, scripts and lifetimes.
+// Package chatstore is the Redis of the taggers: the working memory of open chats
+// and what all workers share about an organization's calls. It is the only code
+// that knows Redis: its keys, scripts and lifetimes. tagctl reads it.
 //
 // Nothing in it is the only copy of anything. Redis may be emptied, restarted
 // with the last second missing, or replaced by a lagging replica at any moment;

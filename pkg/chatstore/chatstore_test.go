@@ -17,7 +17,6 @@ import (
 	"autotag/pkg/testkit/proc"
 	"autotag/pkg/testkit/redistest"
 	"autotag/pkg/transcript"
-	"autotag/services/tagger/internal/tagging"
 )
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
@@ -62,9 +61,9 @@ func connect(t testing.TB, address string) redis.UniversalClient {
 	return client
 }
 
-func put(t *testing.T, s *Store, k transcript.Key, facts ...transcript.Fact) tagging.Marks {
+func put(t *testing.T, s *Store, k transcript.Key, facts ...transcript.Fact) Marks {
 	t.Helper()
-	marks, err := s.Put(t.Context(), []tagging.Write{{Key: k, Facts: facts, Fresh: slices.ContainsFunc(facts, func(f transcript.Fact) bool { return f.Field == transcript.FieldStart })}})
+	marks, err := s.Put(t.Context(), []Write{{Key: k, Facts: facts, Fresh: slices.ContainsFunc(facts, func(f transcript.Fact) bool { return f.Field == transcript.FieldStart })}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,6 +107,35 @@ func TestFactsAreWrittenOnce(t *testing.T) {
 	})
 }
 
+func TestFind(t *testing.T) {
+	suite(t, func(t *testing.T, client redis.UniversalClient) {
+		s, l := NewStore(client, time.Hour), NewLimits(client, 5)
+		other := transcript.Key{Org: "acme", Chat: key.Chat, Thread: key.Thread}
+		put(t, s, key, start, event("1", "a"))
+		put(t, s, other, event("1", "a")) // has no marks
+		put(t, s, wide, event("2", "b"))
+		put(t, s, transcript.Key{Org: "org1", Chat: "XCHAT1", Thread: "THREAD1"}, start)
+		put(t, s, transcript.Key{Org: "org1", Chat: "CHAT1", Thread: "THREAD11"}, start)
+		if err := l.Refused(t.Context(), "org1", "x:CHAT1:THREAD1}:y"); err != nil { // a tag is any text
+			t.Fatal(err)
+		}
+		for i := range 3 * scanStep { // more than a server looks at in one go
+			if err := client.Set(t.Context(), fmt.Sprint("filler", i), "", time.Hour).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		find := func(chat, thread string, want ...transcript.Key) {
+			t.Helper()
+			if got, err := s.Find(t.Context(), chat, thread); err != nil || !slices.Equal(got, want) {
+				t.Errorf("%s/%s: %v, %v, want %v", chat, thread, got, err, want)
+			}
+		}
+		find("CHAT1", "THREAD1", other, key)
+		find("XCHAT1", "THREAD1", transcript.Key{Org: "org1", Chat: "XCHAT1", Thread: "THREAD1"})
+		find("CHAT1", "THREAD2")
+	})
+}
+
 func TestKeysAndLifetimes(t *testing.T) {
 	suite(t, func(t *testing.T, client redis.UniversalClient) {
 		s := NewStore(client, time.Hour)
@@ -120,7 +148,7 @@ func TestKeysAndLifetimes(t *testing.T) {
 		}
 		refresh := map[string]func() error{
 			"put": func() error {
-				_, err := s.Put(ctx, []tagging.Write{{Key: key}})
+				_, err := s.Put(ctx, []Write{{Key: key}})
 				return err
 			},
 			"rebuild": func() error { return s.Rebuild(ctx, key, nil, "run") },
@@ -176,11 +204,11 @@ func TestOpen(t *testing.T) {
 		other := transcript.Key{Org: "org1", Chat: "C2", Thread: "T2"}
 		// A start that comes late may be of a thread whose end was forgotten.
 		late := transcript.Key{Org: "org1", Chat: "C3", Thread: "T3"}
-		if marks, err := s.Put(ctx, []tagging.Write{{Key: late, Facts: []transcript.Fact{start}}}); err != nil || marks[0].Open {
+		if marks, err := s.Put(ctx, []Write{{Key: late, Facts: []transcript.Fact{start}}}); err != nil || marks[0].Open {
 			t.Errorf("a late start: %+v, %v", marks, err)
 		}
 		// Of one batch every write counts for every mark.
-		marks, err := s.Put(ctx, []tagging.Write{
+		marks, err := s.Put(ctx, []Write{
 			{Key: key, Facts: []transcript.Fact{event("2", "b")}},
 			{Key: other, Facts: []transcript.Fact{start}, Fresh: true},
 			{Key: key, Facts: []transcript.Fact{ended}},
@@ -216,7 +244,7 @@ func TestOpen(t *testing.T) {
 			t.Error("open after the store was emptied")
 		}
 		// The end may have been known before: a start that comes late proves nothing.
-		marks, err = s.Put(ctx, []tagging.Write{{Key: other, Facts: []transcript.Fact{start}}})
+		marks, err = s.Put(ctx, []Write{{Key: other, Facts: []transcript.Fact{start}}})
 		if err != nil || marks[0].Open {
 			t.Errorf("open by a late start: %v, %v", marks, err)
 		}
@@ -235,11 +263,11 @@ func TestRestartMakesNothingOpen(t *testing.T) {
 		t.Fatal("not open after its start")
 	}
 	p.Kill()
-	if _, err := s.Put(t.Context(), []tagging.Write{{Key: key}}); err == nil {
+	if _, err := s.Put(t.Context(), []Write{{Key: key}}); err == nil {
 		t.Error("no error while the server is away")
 	}
 	p.Start()
-	marks, err := s.Put(t.Context(), []tagging.Write{{Key: key, Facts: []transcript.Fact{start}, Fresh: true}})
+	marks, err := s.Put(t.Context(), []Write{{Key: key, Facts: []transcript.Fact{start}, Fresh: true}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -260,7 +288,7 @@ func TestServerTrouble(t *testing.T) {
 	for _, reply := range []string{"LOADING Redis is loading the dataset in memory", "READONLY You can't write against a read only replica.", "OOM command not allowed"} {
 		mini.SetError(reply)
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-		if _, err := s.Put(ctx, []tagging.Write{{Key: key, Facts: []transcript.Fact{ended}}}); err == nil {
+		if _, err := s.Put(ctx, []Write{{Key: key, Facts: []transcript.Fact{ended}}}); err == nil {
 			t.Errorf("%s: put succeeds", reply)
 		}
 		if _, err := s.Get(ctx, key); err == nil {
@@ -280,6 +308,30 @@ func TestServerTrouble(t *testing.T) {
 	}
 }
 
+// A server that does not let in answers no command: nothing is written or known.
+func TestWrongPassword(t *testing.T) {
+	t.Parallel()
+	_, m := redistest.Mini(t)
+	m.RequireUserAuth("u", "right")
+	addrs := []string{m.Addr()}
+	if redistest.Available() {
+		addrs = append(addrs, redistest.NewProcess(t, "--user", "u", "on", ">right", "~*", "+@all").Addr)
+	}
+	for _, addr := range addrs {
+		s := NewStore(connect(t, "redis://u:wrong@"+addr), time.Hour)
+		ctx := t.Context()
+		if known, err := s.Get(ctx, key); err == nil {
+			t.Errorf("reads %+v", known)
+		}
+		if marks, err := s.Put(ctx, []Write{{Key: key, Facts: []transcript.Fact{start}}}); err == nil {
+			t.Errorf("writes: %+v", marks)
+		}
+		if err := s.Rebuild(ctx, key, nil, "run"); err == nil {
+			t.Error("rebuilds")
+		}
+	}
+}
+
 func TestFrozenServer(t *testing.T) {
 	t.Parallel()
 	if !redistest.Available() {
@@ -290,7 +342,7 @@ func TestFrozenServer(t *testing.T) {
 	s := NewStore(connect(t, p.URL), time.Hour)
 	put(t, s, key, start)
 	p.Freeze()
-	if _, err := s.Put(t.Context(), []tagging.Write{{Key: key}}); err == nil {
+	if _, err := s.Put(t.Context(), []Write{{Key: key}}); err == nil {
 		t.Error("no error from a frozen server")
 	}
 	p.Thaw()
@@ -541,7 +593,7 @@ func TestBurstAndHorizon(t *testing.T) {
 	clock := time.Unix(1_800_000_000, 0)
 	mini.SetTime(clock)
 	l := NewLimits(connect(t, addr), 10) // burst 3
-	reserve := func() tagging.Permit {
+	reserve := func() Permit {
 		t.Helper()
 		p, err := l.Reserve(t.Context(), "org1", "")
 		if err != nil {
@@ -584,7 +636,7 @@ func TestProbes(t *testing.T) {
 	mini.SetTime(clock)
 	l := NewLimits(connect(t, addr), 5)
 	ctx := t.Context()
-	reserve := func(tag string) tagging.Permit {
+	reserve := func(tag string) Permit {
 		t.Helper()
 		p, err := l.Reserve(ctx, "org1", tag)
 		if err != nil {
@@ -650,7 +702,7 @@ func TestServersClockIsSetBack(t *testing.T) {
 	mini.SetTime(clock)
 	l := NewLimits(connect(t, addr), 5)
 	ctx := t.Context()
-	reserve := func(tag string) tagging.Permit {
+	reserve := func(tag string) Permit {
 		t.Helper()
 		p, err := l.Reserve(ctx, "org1", tag)
 		if err != nil {
@@ -720,6 +772,9 @@ func TestCluster(t *testing.T) {
 	facts, run := get(t, s, key)
 	if len(facts) != 3 || run == "" {
 		t.Errorf("facts %q, run %q", facts, run)
+	}
+	if found, err := s.Find(ctx, key.Chat, key.Thread); err != nil || !slices.Equal(found, []transcript.Key{key}) {
+		t.Errorf("found %v, %v", found, err)
 	}
 	if err := s.Rebuild(ctx, key, nil, run); err != nil {
 		t.Error(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -12,7 +13,6 @@ import (
 
 	"autotag/pkg/stream"
 	"autotag/pkg/transcript"
-	"autotag/services/tagger/internal/tagging"
 )
 
 // Fields of a thread's meta hash that are no facts.
@@ -29,8 +29,33 @@ func threadKey(k transcript.Key, what string) string {
 func eventsKey(k transcript.Key) string { return threadKey(k, "events") }
 func metaKey(k transcript.Key) string   { return threadKey(k, "meta") }
 
+// scanStep is how many keys a server looks at before it serves others.
+const scanStep = 1000
+
 // readyKey is written to see whether the server takes writes.
 const readyKey = "autotag:{ready}"
+
+// Write is the facts that one webhook tells of one thread.
+type Write struct {
+	Key   transcript.Key
+	Facts []transcript.Fact
+	// Fresh says that nothing of the thread can have been written and forgotten
+	// before: the store then puts the thread under its current run.
+	Fresh bool
+}
+
+// Marks are what the store knows of a thread after a write.
+type Marks struct {
+	// Open: positively known to be open, for start was seen, no end, and the
+	// thread is under the store's current run (Write.Fresh or Rebuild put it there).
+	Open bool
+}
+
+// Known is what the store knows of a thread, with the facts of its whole chat.
+type Known struct {
+	Facts []transcript.Fact
+	Run   string // identity of the store's current run; a restarted store has another
+}
 
 // Store keeps the facts of threads in Redis.
 type Store struct {
@@ -42,7 +67,7 @@ type Store struct {
 }
 
 // NewStore makes a store whose threads are forgotten ttl after their last
-// write (CHAT_TTL).
+// write (CHAT_TTL). To who only reads ttl is nothing.
 func NewStore(client redis.UniversalClient, ttl time.Duration) *Store {
 	return &Store{client: client, ttl: ttl, runs: map[string]string{}}
 }
@@ -96,7 +121,7 @@ func (s *Store) failed(ctx context.Context) {
 
 // Put writes facts once and never changes them, then reads the marks of their
 // threads.
-func (s *Store) Put(ctx context.Context, writes []tagging.Write) ([]tagging.Marks, error) {
+func (s *Store) Put(ctx context.Context, writes []Write) ([]Marks, error) {
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
 	keys := make([]transcript.Key, len(writes))
@@ -107,7 +132,7 @@ func (s *Store) Put(ctx context.Context, writes []tagging.Write) ([]tagging.Mark
 	if err != nil {
 		return nil, err
 	}
-	marks := make([]tagging.Marks, len(writes))
+	marks := make([]Marks, len(writes))
 	for _, n := range nodes {
 		if err := s.put(ctx, n, writes, marks); err != nil {
 			s.failed(ctx)
@@ -117,7 +142,7 @@ func (s *Store) Put(ctx context.Context, writes []tagging.Write) ([]tagging.Mark
 	return marks, nil
 }
 
-func (s *Store) put(ctx context.Context, n *node, writes []tagging.Write, marks []tagging.Marks) error {
+func (s *Store) put(ctx context.Context, n *node, writes []Write, marks []Marks) error {
 	known, err := s.lastRun(ctx, n)
 	if err != nil {
 		return err
@@ -174,15 +199,15 @@ func (s *Store) write(ctx context.Context, p redis.Pipeliner, k transcript.Key, 
 }
 
 // Get reads a thread's facts and those of its whole chat.
-func (s *Store) Get(ctx context.Context, k transcript.Key) (tagging.Known, error) {
+func (s *Store) Get(ctx context.Context, k transcript.Key) (Known, error) {
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
 	keys := []transcript.Key{k, {Org: k.Org, Chat: k.Chat, Thread: stream.None}}
 	nodes, err := s.nodes(ctx, keys)
 	if err != nil {
-		return tagging.Known{}, err
+		return Known{}, err
 	}
-	var known tagging.Known
+	var known Known
 	for _, n := range nodes {
 		var (
 			run          *runCommands
@@ -197,7 +222,7 @@ func (s *Store) Get(ctx context.Context, k transcript.Key) (tagging.Known, error
 		})
 		if err != nil {
 			s.failed(ctx)
-			return tagging.Known{}, err
+			return Known{}, err
 		}
 		current := s.keepRun(n, run)
 		for j, i := range n.of {
@@ -215,6 +240,43 @@ func (s *Store) Get(ctx context.Context, k transcript.Key) (tagging.Known, error
 		}
 	}
 	return known, nil
+}
+
+// Find lists the threads of these ids, of whichever organization. It looks at
+// every key there is: it is for a person who asks, not for each webhook.
+func (s *Store) Find(ctx context.Context, chat, thread string) ([]transcript.Key, error) {
+	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
+	var (
+		mu   sync.Mutex
+		keys []transcript.Key
+	)
+	scan := func(ctx context.Context, c *redis.Client) error {
+		names := c.Scan(ctx, 0, threadKey(transcript.Key{Org: "*", Chat: chat, Thread: thread}, "*"), scanStep).Iterator()
+		for names.Next(ctx) {
+			ids, _, _ := strings.Cut(strings.TrimPrefix(names.Val(), "autotag:{"), "}")
+			org, ok := strings.CutSuffix(ids, ":"+chat+":"+thread)
+			k := transcript.Key{Org: org, Chat: chat, Thread: thread}
+			mu.Lock()
+			if ok && !slices.Contains(keys, k) { // a thread has several keys
+				keys = append(keys, k)
+			}
+			mu.Unlock()
+		}
+		return names.Err()
+	}
+	var err error
+	switch c := s.client.(type) {
+	case *redis.ClusterClient:
+		err = c.ForEachMaster(ctx, scan)
+	case *redis.Client:
+		err = scan(ctx, c)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("redis scan: %w", err)
+	}
+	slices.SortFunc(keys, func(a, b transcript.Key) int { return strings.Compare(a.Org, b.Org) })
+	return keys, nil
 }
 
 // Rebuild writes a thread's facts and marks them as complete under run. Should
@@ -250,13 +312,20 @@ func pipelined(ctx context.Context, n *node, commands func(redis.Pipeliner)) err
 		commands(p)
 		return nil
 	})
-	if len(cmds) == 0 {
-		return err
-	}
+	answered := false
 	for _, c := range cmds {
-		if err := c.Err(); err != nil && !(c.Name() == "info" && isReply(err)) {
-			return fmt.Errorf("redis %s: %w", c.Name(), err)
+		switch cErr := c.Err(); {
+		case cErr == nil:
+		case c.Name() == "info" && isReply(cErr):
+			answered = true
+		default:
+			return fmt.Errorf("redis %s: %w", c.Name(), cErr)
 		}
+	}
+	// A server that refuses the connection, for its password or because it has too
+	// many, leaves the commands without an error.
+	if err != nil && !answered {
+		return fmt.Errorf("redis connection: %w", err)
 	}
 	return nil
 }

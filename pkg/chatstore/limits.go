@@ -9,7 +9,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"autotag/pkg/transcript"
-	"autotag/services/tagger/internal/tagging"
 )
 
 const (
@@ -41,6 +40,21 @@ func rateKey(org string) string       { return orgKey(org, "rate") }
 func probeKey(org, tag string) string { return orgKey(org, "probe:"+tag) }
 func gapsKey(org string) string       { return orgKey(org, "gaps") }
 func harmlessKey(org string) string   { return orgKey(org, "gaps-harmless") }
+
+// PermitLife is how long after its time a permit for a call may be used.
+const PermitLife = 100 * time.Millisecond
+
+// Permit is the answer to a reservation.
+type Permit struct {
+	// Wait says to come back after this time; nothing was reserved. 0: the
+	// permit may be used at At, and within PermitLife after it.
+	Wait time.Duration
+	At   time.Time
+	// Probe says that LiveChat did not know the tag when last asked: with Wait
+	// that it is not time to ask again, else that this call is the
+	// organization's one try whether the tag works by now.
+	Probe bool
+}
 
 // Limits is what all workers share about an organization's calls.
 type Limits struct {
@@ -122,7 +136,7 @@ return {now, slot, 0, probe}
 // Reserve asks for a permit. Its time is by this machine's clock, which is
 // compared with Redis's in the same call: it is never early, and late by no
 // more than the call took.
-func (l *Limits) Reserve(ctx context.Context, org, tag string) (tagging.Permit, error) {
+func (l *Limits) Reserve(ctx context.Context, org, tag string) (Permit, error) {
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
 	keys := []string{rateKey(org)}
@@ -134,16 +148,16 @@ func (l *Limits) Reserve(ctx context.Context, org, tag string) (tagging.Permit, 
 		probeLife.Milliseconds(), probeTries, probePause.Microseconds(), probeRest.Microseconds(),
 		tryLimit.Microseconds(), tryPause.Microseconds()).Int64Slice()
 	if err != nil {
-		return tagging.Permit{}, fmt.Errorf("redis reserve: %w", err)
+		return Permit{}, fmt.Errorf("redis reserve: %w", err)
 	}
 	if len(answer) != 4 {
-		return tagging.Permit{}, fmt.Errorf("redis reserve: %d values instead of 4", len(answer))
+		return Permit{}, fmt.Errorf("redis reserve: %d values instead of 4", len(answer))
 	}
 	now, slot, wait, probe := answer[0], answer[1], answer[2], answer[3] == 1
 	if slot == 0 {
-		return tagging.Permit{Wait: time.Duration(max(wait, 1)) * time.Microsecond, Probe: probe}, nil
+		return Permit{Wait: time.Duration(max(wait, 1)) * time.Microsecond, Probe: probe}, nil
 	}
-	return tagging.Permit{At: time.Now().Add(time.Duration(slot-now) * time.Microsecond), Probe: probe}, nil
+	return Permit{At: time.Now().Add(time.Duration(slot-now) * time.Microsecond), Probe: probe}, nil
 }
 
 // refuse begins the probing of a tag, or notes that a try of it has ended.

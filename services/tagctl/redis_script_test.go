@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"autotag/pkg/chatstore"
@@ -24,7 +23,8 @@ const password = "PASSWORD-CANARY"
 // redisFixture is what taggers would have put into a Redis.
 type redisFixture struct {
 	t      *testing.T
-	client redis.UniversalClient // with the right to write
+	store  *chatstore.Store
+	limits *chatstore.Limits
 	stop   func()
 }
 
@@ -48,7 +48,7 @@ func (f *redisFixture) start(ts *testscript.TestScript, _ bool, _ []string) {
 	client, err := chatstore.Connect(writer.String)
 	ts.Check(err)
 	ts.Defer(func() { _ = client.Close() })
-	f.client = client
+	f.store, f.limits = chatstore.NewStore(client, time.Hour), chatstore.NewLimits(client, 1)
 
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	ts.Check(err)
@@ -79,7 +79,7 @@ func (f *redisFixture) remember(ts *testscript.TestScript, _ bool, args []string
 			ts.Check(err)
 			facts = transcript.Read(k, action, payload, at).Facts
 		}
-		_, err := chatstore.NewStore(f.client, time.Hour).Put(within(ts), []chatstore.Write{{Key: k, Facts: facts}})
+		_, err := f.store.Put(within(ts), []chatstore.Write{{Key: k, Facts: facts}})
 		ts.Check(err)
 	}
 }
@@ -87,13 +87,12 @@ func (f *redisFixture) remember(ts *testscript.TestScript, _ bool, args []string
 // harmless lets the taggers find that gaps in the numbers of an organization's
 // events hide nothing.
 func (f *redisFixture) harmless(ts *testscript.TestScript, _ bool, args []string) {
-	limits := chatstore.NewLimits(f.client, 1)
 	for i := 0; ; i++ {
-		harmless, err := limits.GapsHarmless(within(ts), args[0])
+		harmless, err := f.limits.GapsHarmless(within(ts), args[0])
 		ts.Check(err)
 		if harmless {
 			return
 		}
-		ts.Check(limits.Gap(within(ts), transcript.Key{Org: args[0], Chat: "C", Thread: fmt.Sprint("T", i)}, false))
+		ts.Check(f.limits.Gap(within(ts), transcript.Key{Org: args[0], Chat: "C", Thread: fmt.Sprint("T", i)}, false))
 	}
 }

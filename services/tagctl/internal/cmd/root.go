@@ -76,7 +76,7 @@ and shows what was decided about conversations, and why.
 
 Exit status: 0 fine; 1 the answer is no (a fault in the rules, a failed test, a
 thread that is not decided); 2 wrong usage, or something is missing (a file, a
-setting, NATS, LiveChat).
+setting, NATS, Redis, LiveChat).
 What is asked for and the reason of exit status 1 go to standard output, the
 reason of exit status 2 and remarks to standard error.
 

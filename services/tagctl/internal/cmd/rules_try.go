@@ -44,8 +44,10 @@ from --chat or standard input, up to 5,000 messages and 1 MiB, in one of these f
 Empty messages are left out.
 
 With --thread the chat is a real thread, as the webhooks in LIVECHAT_EVENTS (NATS_URL,
-NATS_CREDS) tell it. THREAD is what rules explain takes: the id of a thread, chat/thread,
-or a link to one. Which of its tags people have set is for --tagged to say.
+NATS_CREDS) tell it, together with what the taggers remember in Redis, if REDIS_URL is
+set. Where one of the two is away the other is read alone. THREAD is what rules explain
+takes: the id of a thread, chat/thread, or a link to one; Redis alone is asked for
+chat/thread only. Which of its tags people have set is for --tagged to say.
 With --fetch LiveChat is asked for the thread instead, with the token in the settings:
 one billed call, or two where LiveChat sends it on to another region. It wants the chat
 too: give chat/thread, unless NATS knows of the thread.
@@ -54,7 +56,7 @@ Without colours [[so]] is what gave a tag, [so] what else was found. Colours are
 on a terminal, unless NO_COLOR is set or TERM is dumb; --color decides otherwise.
 
 Exit status: 0 also where no rule matches; 1 the rules are at fault; 2 a file or
-a thread is missing, the usage wrong, or NATS or LiveChat out of reach.
+a thread is missing, the usage wrong, or NATS, Redis or LiveChat out of reach.
 
 With -o json: {"tags": [{"tag", "rule", "evidence": []}], "shadow": [], "near_misses": []};
 evidence names the messages, t_1, t_2 and so on where they have no ids,

@@ -49,13 +49,13 @@ func (s *session) storedThread(ctx context.Context, given string, refs []threadR
 	}
 
 	var t stored
-	natsErr := s.addLogged(ctx, refs, &t)
-	inNATS := len(t.keys) > 0
-	var redisErr error
 	var sources []string // that have been read
+	natsErr := s.addLogged(ctx, refs, &t)
 	if natsErr == nil {
 		sources = append(sources, stream.Events)
 	}
+	inNATS := len(t.keys) > 0
+	var redisErr error
 	if redis != nil {
 		if redisErr = redis.add(ctx, refs[0], &t); redisErr == nil {
 			sources = append(sources, "Redis")
@@ -72,29 +72,27 @@ func (s *session) storedThread(ctx context.Context, given string, refs []threadR
 		fmt.Fprintf(s.stderr, "tagctl: %s alone is read: %s\n", stream.Events, visibleLines(redisErr.Error()))
 	}
 
-	s.sayThread(t.keys)
-	var k transcript.Key
-	if len(t.keys) > 0 {
-		k = t.keys[0]
-	}
 	read, do, have := strings.Join(sources, " and "), "does", "has"
 	if len(sources) > 1 {
 		do, have = "do", "have"
 	}
+	if len(t.keys) == 0 {
+		t.keys = []transcript.Key{{}} // nothing is known of it either
+	}
+	k := t.keys[0]
+	s.sayThread(t.keys)
 	r := transcript.Reduce(k, &t.facts)
-	// That it has ended may be known from the thread after it.
-	if t.webhooks == 0 && !r.Started && r.Events == 0 {
-		switch {
-		case inNATS:
-			return nil, fmt.Errorf("%s no longer %s the webhooks of thread %s; %s", read, have, word(k.Thread), askLiveChat)
-		case natsErr != nil:
-			return nil, fmt.Errorf("Redis has nothing of %s; %s", shown(given), askLiveChat)
-		case len(sources) > 1 && refs[0].whole():
-			return nil, fmt.Errorf("NATS and Redis have nothing of %s; %s", shown(given), askLiveChat)
-		case len(sources) > 1:
-			return nil, fmt.Errorf("NATS has nothing of %s; give CHAT/THREAD: Redis may have it; %s", shown(given), askLiveChat)
-		}
+	switch nothing := t.webhooks == 0 && !r.Started && r.Events == 0; { // its end may be known from the thread after it
+	case nothing && inNATS:
+		return nil, fmt.Errorf("%s no longer %s the webhooks of thread %s; %s", read, have, word(k.Thread), askLiveChat)
+	case nothing && natsErr != nil:
+		return nil, fmt.Errorf("Redis has nothing of %s; %s", shown(given), askLiveChat)
+	case nothing && len(sources) == 1:
 		return nil, fmt.Errorf("NATS has nothing of %s; %s", shown(given), askLiveChat)
+	case nothing && refs[0].whole():
+		return nil, fmt.Errorf("NATS and Redis have nothing of %s; %s", shown(given), askLiveChat)
+	case nothing:
+		return nil, fmt.Errorf("NATS has nothing of %s; give CHAT/THREAD: Redis may have it; %s", shown(given), askLiveChat)
 	}
 	whole := r.Started && (r.Gaps == 0 || t.harmless) && r.Unreadable == 0 && !r.Restricted
 	switch {
@@ -127,9 +125,14 @@ type memory struct {
 	limits *chatstore.Limits
 }
 
-// add adds what Redis has of a thread: of the one that has been found, else of
+// add adds what Redis has of a thread: of the one that NATS has found, else of
 // the one that is meant if chat and thread are given.
 func (m *memory) add(ctx context.Context, ref threadRef, t *stored) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("%w; REDIS_URL names the server", err)
+		}
+	}()
 	switch {
 	case len(t.keys) > 0:
 	case !ref.whole():

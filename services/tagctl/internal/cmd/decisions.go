@@ -61,7 +61,7 @@ With -o json: one decision record a line, as it lies in AUTOTAG_DECISIONS: {"v",
   tagctl decisions --since 2h --no-tag
   tagctl decisions --since 2026-11-22 --tag refund --limit 500
   tagctl decisions --since 7d --rule parcel-late -o json | jq -r .thread_id`,
-		Args:              args(cobra.NoArgs),
+		Args:              args(0, 0),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if filter.noTag && filter.tag != "" {

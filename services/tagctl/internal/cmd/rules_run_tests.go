@@ -85,9 +85,6 @@ With -o github: annotations for GitHub Actions, at the line of each failed test.
         tags: [refund]`,
 		ValidArgsFunction: completeFiles(1000),
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := thorough.check(); err != nil {
-				return usageError(c, err)
-			}
 			set, path, err := s.loadRules()
 			if err != nil {
 				return err

@@ -139,7 +139,7 @@ and the place in characters.`,
 	flags := c.Flags()
 	flags.Var(&author, "from", "author of messages that do not name theirs: customer, agent or bot")
 	flags.Var(&color, "color", "colours: auto, always or never")
-	flags.StringVar(&file, "chat", "", "`FILE` with the chat, as on standard input")
+	flags.StringVar(&file, "chat", "", "`FILE` with the chat, in one of these forms; - is standard input")
 	flags.StringVar(&thread, "thread", "", "a real `THREAD` instead of a chat that is given")
 	flags.BoolVar(&fetch, "fetch", false, "ask LiveChat for the thread (one billed call)")
 	flags.BoolVar(&all, "all", false, "show the verdict on each rule")

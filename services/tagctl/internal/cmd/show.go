@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -59,16 +60,10 @@ func visibleLines(text string) string {
 	return strings.Join(lines, "\n")
 }
 
+// visible spells escapes as the faults of a rules file do, and as YAML takes them.
 func visible(r rune) string {
-	switch {
-	case r == '\n':
-		return `\n`
-	case r == '\t':
-		return `\t`
-	case r < 0x80 && unicode.IsControl(r):
-		return fmt.Sprintf(`\x%02x`, r)
-	case unicode.IsControl(r), r == '\u2028', r == '\u2029', unicode.Is(unicode.Bidi_Control, r):
-		return fmt.Sprintf(`\u%04x`, r)
+	if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || unicode.Is(unicode.Bidi_Control, r) {
+		return strings.Trim(strconv.QuoteRune(r), "'")
 	}
 	return string(r)
 }

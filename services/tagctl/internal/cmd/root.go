@@ -40,6 +40,7 @@ type session struct {
 	stderr io.Writer
 
 	terminal io.Writer // what stdout writes to
+	width    int       // in columns
 
 	settingsFile string
 	rulesFile    string
@@ -50,7 +51,7 @@ type session struct {
 // exit status. lookup finds variables of the environment.
 func Run(args []string, lookup config.Lookup, stdin io.Reader, stdout, stderr io.Writer) int {
 	s := &session{
-		lookup: lookup, stdin: stdin, stdout: bufio.NewWriter(stdout), stderr: stderr, terminal: stdout,
+		lookup: lookup, stdin: stdin, stdout: bufio.NewWriter(stdout), stderr: stderr, terminal: stdout, width: columns(stdout),
 		output: choice{value: "text", of: []string{"text", "json", github}},
 	}
 	root := s.root()

@@ -207,14 +207,14 @@ func from(chat *transcript.Transcript, one string) string {
 const shadowRemark = " (shadow: recorded, not applied)"
 
 // title prints a tag above its details.
-func (s *session) title(tag, remark string) { fmt.Fprintln(s.stdout, wrap(0, 4, word(tag)+remark)) }
+func (s *session) title(tag, remark string) { fmt.Fprintln(s.stdout, s.wrap(0, 4, word(tag)+remark)) }
 
 // detail prints a line below a title.
 func (s *session) detail(rule, text string) {
 	if rule != "" {
 		text = "rule " + word(rule) + ": " + text
 	}
-	fmt.Fprintln(s.stdout, wrap(4, 8, text))
+	fmt.Fprintln(s.stdout, s.wrap(4, 8, text))
 }
 
 // printMissed shows the tags that are not applied, and those that nearly were.

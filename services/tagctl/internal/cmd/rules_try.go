@@ -75,8 +75,10 @@ and the place in characters.`,
 			if err != nil {
 				return err
 			}
-			if only != "" && !slices.ContainsFunc(set.Rules, func(r *rules.Rule) bool { return r.Name == only }) {
-				return fmt.Errorf("no rule is named %s; tagctl rules try --all shows the names", shown(only))
+			if c.Flags().Changed("rule") {
+				if err := requireRule(set, only, "tagctl rules try --all"); err != nil {
+					return err
+				}
 			}
 			var refs []threadRef
 			if c.Flags().Changed("thread") {

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/bits"
 	"strings"
@@ -50,24 +51,37 @@ func (s *match) scanText(text *transcript.Text) {
 func (s *match) scan(x *index) {
 	s.current = &s.stream
 	keys := s.stream.keys[:s.stream.n+padding]
-	hasWords, hasPrefixes := !x.words.empty(), !x.prefixes.empty()
-	if hasWords || hasPrefixes {
+	hasWords, hasPairs, hasPrefixes := !x.words.empty(), !x.pairs.empty(), !x.prefixes.empty()
+	if hasWords || hasPairs || hasPrefixes {
+		var before, earlier placedHash // of the last two words
 		for _, w := range s.stream.words {
 			n := int(w.end - w.start)
 			first := binary.LittleEndian.Uint64(keys[w.start:])
-			if hasWords {
-				var h uint64
-				if n <= 8 {
-					h = mix(uint64(n) ^ first&lowBytes[n]) // as hashKey does it
-				} else {
-					h = hashKey(keys[w.start:], n)
+			var h uint64
+			if n <= 8 {
+				h = mix(uint64(n) ^ first&lowBytes[n]) // as hashKey does it
+			} else {
+				h = hashKey(keys[w.start:], n)
+			}
+			if hasWords && x.words.mayHave(h) {
+				s.lookUp(x, &x.words, h, int(w.start))
+			}
+			if hasPairs {
+				if keys[max(w.start, 1)-1] == ' ' {
+					switch d := w.start - before.end; {
+					case d == 1:
+						s.lookUpPair(x, before, ' ', h)
+						if w.start-earlier.end <= maxBetween && keys[earlier.end] == '\'' { // we're here
+							s.lookUpPair(x, earlier, betweenWords(keys, earlier.end, w.start), h)
+						}
+					case d <= maxBetween && keys[before.end] == '\'': // don't know
+						s.lookUpPair(x, before, betweenWords(keys, before.end, w.start), h)
+					}
 				}
-				if x.words.mayHave(h) {
-					s.lookUp(x, &x.words, h, int(w.start))
-				}
+				before, earlier = placedHash{h, w.start, w.end}, before
 			}
 			if hasPrefixes {
-				if found := x.lengths.of(first, n); found != 0 {
+				if found := x.lengths.find(first, n); found != 0 {
 					s.lookUpPrefixes(x, keys[w.start:], int(w.start), found)
 				}
 			}
@@ -78,11 +92,28 @@ func (s *match) scan(x *index) {
 	}
 }
 
+// A placedHash is the hash of a word, and where it stands.
+type placedHash struct {
+	hash       uint64
+	start, end int32
+}
+
+func (s *match) lookUpPair(x *index, first placedHash, between, second uint64) {
+	if pair := hashPair(first.hash, between, second); x.pairs.mayHave(pair) {
+		s.lookUp(x, &x.pairs, pair, int(first.start))
+	}
+}
+
+// betweenWords gives the at most eight bytes [start, end).
+func betweenWords(keys []byte, start, end int32) uint64 {
+	return binary.LittleEndian.Uint64(keys[start:]) & lowBytes[end-start]
+}
+
 // lookUpPrefixes looks up the prefixes of some lengths, as bits, of a word.
 func (s *match) lookUpPrefixes(x *index, word []byte, start int, lengths uint32) {
 	first, second := binary.LittleEndian.Uint64(word), binary.LittleEndian.Uint64(word[8:])
 	for found := lengths; found != 0; found &= found - 1 {
-		n := bits.TrailingZeros32(found)
+		n := bits.TrailingZeros32(found) + 1
 		// As hashKey does it.
 		var h uint64
 		if n <= 8 {
@@ -132,46 +163,54 @@ func (s *match) lookUp(x *index, t *table, hash uint64, i int) {
 	tag := tagOf(hash)
 	for at := uint32(hash) & mask; t.slots[at].stage != 0; at = (at + 1) & mask {
 		if t.slots[at].tag == tag {
-			s.try(x.stages[t.slots[at].stage-1], i, i)
+			s.try(x, t.slots[at].stage-1, i, i)
 		}
 	}
 }
 
 // try looks which entries of a stage stand at byte i of the keys, in terms that
 // begin at start.
-func (s *match) try(st stage, start, i int) {
+func (s *match) try(x *index, stage int32, start, i int) {
 	keys := s.current.keys[:s.current.n]
 	text := keys[i:]
-	for at := int32(st.last(text)); at >= 0; at = st[at].prefix {
-		e := &st[at]
-		if len(e.key) > len(text) || string(text[:len(e.key)]) != e.key {
+	for at := x.last(stage, text); at >= 0; at = x.entries[at].prefix {
+		e := &x.entries[at]
+		if !bytes.HasPrefix(text, x.keyOf(e)) {
 			continue
 		}
-		end := i + len(e.key)
+		end := i + int(e.key.end-e.key.start)
 		cut := end < len(keys) && keys[end] == inUnit
-		if len(e.whole) > 0 && (!cut || e.wholeExt) && (!e.asksEnd || s.wordEndsAt(end)) {
-			for _, leaf := range e.whole {
+		whole := e.flags&hasLeaf != 0 && (!cut || e.flags&wholeExt != 0) && (e.flags&asksEnd == 0 || s.wordEndsAt(end))
+		if whole {
+			s.found(e.leaf, start, end)
+		}
+		if e.more < 0 {
+			continue
+		}
+		more := &x.more[e.more]
+		if whole {
+			for _, leaf := range more.whole {
 				s.found(leaf, start, end)
 			}
 		}
-		if len(e.open) == 0 && e.then == nil || cut && !e.openExt {
+		if len(more.open) == 0 && more.then < 0 || cut && e.flags&openExt == 0 {
 			continue
 		}
 		for cut && end < len(keys) && s.current.class(end)&startsUnit == 0 {
 			end++
 		}
-		if e.then != nil {
+		if more.then >= 0 {
 			// What follows a wildcard is no part of a word, so the ending goes
 			// on as far as anything of words does.
 			if next := s.wordsEnd(end); next < len(keys) {
-				s.try(e.then, start, next)
+				s.try(x, more.then, start, next)
 			}
 		}
-		if len(e.open) > 0 {
+		if len(more.open) > 0 {
 			for end < len(keys) && !s.wordEndsAt(end) {
 				end++
 			}
-			for _, leaf := range e.open {
+			for _, leaf := range more.open {
 				s.found(leaf, start, end)
 			}
 		}

@@ -432,8 +432,8 @@ func TestSuggestions(t *testing.T) {
 		"wihtin": "within", "Within": "within", "unles_tagged": "unless_tagged", "anny": "any", "nme": "name", "TAG": "tag",
 		"tags": "tag", "grups": "groups", "casse": "case", "": "", "x": "", "priority": "", "ab": "", "frist": "first",
 	} {
-		if got := nearest(word, ruleKeys); got != want {
-			t.Errorf("nearest(%q) = %q, want %q", word, got, want)
+		if got := Nearest(word, ruleKeys); got != want {
+			t.Errorf("Nearest(%q) = %q, want %q", word, got, want)
 		}
 	}
 }

@@ -112,6 +112,11 @@ func eight(s string) uint64 {
 
 // plainASCII gives the end of the ASCII that begins at byte i of the text.
 func plainASCII(text string, i int) int {
+	for ; i+32 <= len(text); i += 32 {
+		if (eight(text[i:])|eight(text[i+8:])|eight(text[i+16:])|eight(text[i+24:]))&highBits != 0 {
+			break
+		}
+	}
 	for ; i+8 <= len(text); i += 8 {
 		if eight(text[i:])&highBits != 0 {
 			break
@@ -171,23 +176,29 @@ func (s *stream) foldASCII(text string) {
 					s.n = n
 					return
 				}
-				if f = ascii[text[i]&0x7F]; f.class&isSpaced == 0 {
+				if f = ascii[text[i]&0x7F]; f.class&isSpaced != 0 {
+					keys[n], classes[n] = f.key, uint8(f.class)
+					n, i = n+1, i+1
+					if i == len(text) {
+						s.n = n
+						return
+					}
+					continue
+				}
+				if start := s.word; start == 0 || keys[start-1] == ' ' {
+					s.words = append(s.words, extent{int32(start), int32(n)}) // as closeWord does
+					s.word = -1
+				} else {
+					s.n = n
+					s.closeWord()
+				}
+				if f.key != ' ' || i+1 >= len(text) || ascii[text[i+1]&0x7F].class&isSpaced == 0 {
 					break
 				}
-				keys[n], classes[n] = f.key, uint8(f.class)
-				n, i = n+1, i+1
-				if i == len(text) {
-					s.n = n
-					return
-				}
-			}
-			s.n = n
-			s.closeWord()
-			if f.key == ' ' && i+1 < len(text) && ascii[text[i+1]&0x7F].class&isSpaced != 0 {
 				// Most words are followed by a blank and a word.
 				keys[n], classes[n] = ' ', uint8(f.class)
 				n, i = n+1, i+1
-				continue
+				s.word = n
 			}
 		} else if s.word >= 0 {
 			s.n = n

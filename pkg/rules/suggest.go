@@ -8,9 +8,9 @@ import (
 // longest is the longest word that is compared, in characters.
 const longest = 64
 
-// nearest gives the candidate that word is most likely a misspelling of, ""
+// Nearest gives the candidate that word is most likely a misspelling of, ""
 // when none is near.
-func nearest(word string, candidates []string) string {
+func Nearest(word string, candidates []string) string {
 	w := []rune(strings.ToLower(word))
 	if len(w) == 0 || len(w) > longest {
 		return ""
@@ -70,14 +70,14 @@ func editDistance(a, b []rune) int {
 	return last[len(b)]
 }
 
-// nearest is the function of that name, until so many words were compared that
+// nearest is Nearest, until so many words were compared that
 // the time would be felt.
 func (c *collector) nearest(word string, candidates []string) string {
 	const most = 1_000_000
 	if c.compared += len(candidates); c.compared > most {
 		return ""
 	}
-	return nearest(word, candidates)
+	return Nearest(word, candidates)
 }
 
 // didYouMean gives `; did you mean "x"?`, or otherwise when no candidate is

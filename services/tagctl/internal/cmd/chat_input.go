@@ -23,11 +23,11 @@ const (
 	maxMessages = 5000
 )
 
-// readChat reads a chat from a file, or from standard input where path is "":
-// JSON if it begins like it, else lines.
+// readChat reads a chat from a file, or from standard input where path is "" or
+// "-": JSON if it begins like it, else lines.
 func (s *session) readChat(path string, from transcript.Author) (*transcript.Transcript, error) {
 	name, in := "standard input", s.stdin
-	if path != "" {
+	if path != "" && path != "-" {
 		f, err := os.Open(path)
 		if err != nil {
 			return nil, err

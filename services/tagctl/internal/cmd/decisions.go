@@ -61,7 +61,7 @@ With -o json: one decision record a line, as it lies in AUTOTAG_DECISIONS: {"v",
   tagctl decisions --since 2h --no-tag
   tagctl decisions --since 2026-11-22 --tag refund --limit 500
   tagctl decisions --since 7d --rule parcel-late -o json | jq -r .thread_id`,
-		Args:              args(cobra.NoArgs),
+		Args:              args(0, 0),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if filter.noTag && filter.tag != "" {
@@ -83,7 +83,7 @@ With -o json: one decision record a line, as it lies in AUTOTAG_DECISIONS: {"v",
 					return listed < int(limit), s.json(d)
 				}
 				if listed == 1 {
-					fmt.Fprintln(s.stdout, decisionColumns("DECIDED", "CHAT/THREAD", "REASON", "TRANSCRIPT", "TAGS"))
+					fmt.Fprintln(s.stdout, s.decisionColumns("DECIDED", "CHAT/THREAD", "REASON", "TRANSCRIPT", "TAGS"))
 				}
 				s.printListed(d)
 				return listed < int(limit), nil
@@ -135,9 +135,9 @@ func (s *session) eachDecision(ctx context.Context, r reader, from time.Time, ea
 	return errors.Join(missingStream(err, stream.Decisions), fault)
 }
 
-func decisionColumns(decided, thread, reason, state, tags string) string {
+func (s *session) decisionColumns(decided, thread, reason, state, tags string) string {
 	const before = 20 + 2 + 23 + 2 + 10 + 2 + 10 + 2
-	return wrap(0, before, fmt.Sprintf("%-20s  %-23s  %-10s  %-10s  %s", decided, thread, reason, state, tags))
+	return s.wrap(0, before, fmt.Sprintf("%-20s  %-23s  %-10s  %-10s  %s", decided, thread, reason, state, tags))
 }
 
 func (s *session) printListed(d *decision.Record) {
@@ -173,7 +173,7 @@ func (s *session) printListed(d *decision.Record) {
 	if len(tags) == 0 {
 		tags = []string{"-"}
 	}
-	fmt.Fprintln(s.stdout, decisionColumns(clock(d.DecidedAt), visibleText(d.ChatID+"/"+d.ThreadID), word(d.Reason), state, strings.Join(tags, ", ")))
+	fmt.Fprintln(s.stdout, s.decisionColumns(clock(d.DecidedAt), visibleText(d.ChatID+"/"+d.ThreadID), word(d.Reason), state, strings.Join(tags, ", ")))
 }
 
 // sinceFlag is a point in time: a duration back from now, the beginning of a

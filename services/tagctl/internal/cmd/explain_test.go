@@ -76,8 +76,8 @@ func FuzzSnippet(f *testing.F) {
 	f.Add("\xff\n\r\u0085\u2028", 0, 9)
 	f.Add("", -1, 0)
 	f.Fuzz(func(t *testing.T, text string, start, end int) {
-		for line := range strings.SplitSeq(wrap(8, 8, snippet(text, rules.Evidence{Start: start, End: end})), "\n") {
-			if n := uniseg.StringWidth(line); n > width {
+		for line := range strings.SplitSeq(wrap(noTerminal, 8, 8, snippet(text, rules.Evidence{Start: start, End: end})), "\n") {
+			if n := uniseg.StringWidth(line); n > noTerminal {
 				t.Errorf("%d columns: %q", n, line)
 			}
 			for _, r := range line {
@@ -133,7 +133,7 @@ func TestExplanationIsSafe(t *testing.T) {
 		Texts:       &evidenceTexts{AsDecided: true, Fields: []evidenceText{{EventID: bad, Field: bad, Text: &text, number: 1}}},
 	}
 	var b bytes.Buffer
-	s := &session{stdout: bufio.NewWriter(&b)}
+	s := &session{stdout: bufio.NewWriter(&b), width: noTerminal}
 	s.printExplanation(e, shown(bad))
 	s.printListed(&d)
 	if err := s.json(e); err != nil {
@@ -144,7 +144,7 @@ func TestExplanationIsSafe(t *testing.T) {
 	}
 	lines := strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
 	for i, line := range lines {
-		if n := uniseg.StringWidth(line); n > width && i < len(lines)-1 { // the last is the JSON
+		if n := uniseg.StringWidth(line); n > noTerminal && i < len(lines)-1 { // the last is the JSON
 			t.Errorf("%d columns: %q", n, line)
 		}
 		for _, r := range line {
@@ -172,9 +172,13 @@ func TestWrap(t *testing.T) {
 		strings.Repeat("x", 94) + "  yy zz": "    " + strings.Repeat("x", 94) + " \n      yy zz",
 		strings.Repeat("👩‍👩‍👧", 49):         "    " + strings.Repeat("👩‍👩‍👧", 48) + "\n      👩‍👩‍👧",
 	} {
-		if got := wrap(4, 6, text); got != want {
+		if got := wrap(100, 4, 6, text); got != want {
 			t.Errorf("%q gives\n%s\nwant\n%s", text, got, want)
 		}
+	}
+	narrow := "                    " // of 40 columns 20 are left
+	if got, want := wrap(40, 71, 71, "one two three four five six"), narrow+"one two three four\n"+narrow+"five six"; got != want {
+		t.Errorf("at 40 columns:\n%s\nwant\n%s", got, want)
 	}
 }
 

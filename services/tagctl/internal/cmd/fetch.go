@@ -11,7 +11,7 @@ import (
 )
 
 // fetchedThread is the transcript of the thread that is meant, as LiveChat
-// shows it: one billed call, which is said before it is made.
+// shows it.
 func (s *session) fetchedThread(ctx context.Context, given string, refs []threadRef) (*transcript.Transcript, error) {
 	v, err := s.fetchSettings()
 	if err != nil {
@@ -21,6 +21,16 @@ func (s *session) fetchedThread(ctx context.Context, given string, refs []thread
 	if err != nil {
 		return nil, err
 	}
+	reduction, err := s.fetch(ctx, v, k)
+	if err != nil {
+		return nil, err
+	}
+	return s.reading(k, reduction, true), nil
+}
+
+// fetch asks LiveChat for a thread: one billed call, which is said before it is
+// made.
+func (s *session) fetch(ctx context.Context, v fetching, k transcript.Key) (*transcript.Reduction, error) {
 	client := livechat.New(livechat.Options{BaseURL: v.APIURL, Version: v.APIVersion, Token: v.Token})
 	defer client.Close()
 	fmt.Fprintln(s.stderr, "tagctl: asking LiveChat for the thread: one billed call")
@@ -32,7 +42,7 @@ func (s *session) fetchedThread(ctx context.Context, given string, refs []thread
 	if reduction.Restricted {
 		return nil, fmt.Errorf("LiveChat withholds what was written in thread %s: its access is restricted, as beyond the history that a plan has", word(k.Thread))
 	}
-	return s.reading(k, reduction, true), nil
+	return reduction, nil
 }
 
 // keyToFetch finds out the ids that LiveChat is asked for: it wants the chat

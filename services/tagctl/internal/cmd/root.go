@@ -13,9 +13,11 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"autotag/pkg/config"
 )
@@ -38,6 +40,7 @@ type session struct {
 	stderr io.Writer
 
 	terminal io.Writer // what stdout writes to
+	width    int       // in columns
 
 	settingsFile string
 	rulesFile    string
@@ -48,7 +51,7 @@ type session struct {
 // exit status. lookup finds variables of the environment.
 func Run(args []string, lookup config.Lookup, stdin io.Reader, stdout, stderr io.Writer) int {
 	s := &session{
-		lookup: lookup, stdin: stdin, stdout: bufio.NewWriter(stdout), stderr: stderr, terminal: stdout,
+		lookup: lookup, stdin: stdin, stdout: bufio.NewWriter(stdout), stderr: stderr, terminal: stdout, width: columns(stdout),
 		output: choice{value: "text", of: []string{"text", "json", github}},
 	}
 	root := s.root()
@@ -99,7 +102,7 @@ Environment (what begins with LIVECHAT_ is for rules try --fetch alone):
 	flags.StringVar(&s.settingsFile, "config", "", "settings `FILE`, the names of the environment in lower case (default configs/tagctl.yaml if it is there)")
 	flags.VarP(&s.output, "output", "o", "form of the result: text, json, or github (rules check and rules test)")
 	complete(root, "output", s.output.of...)
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usageError(c, err) })
+	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(s.rules(), s.decisions(), s.version())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
@@ -112,6 +115,9 @@ Environment (what begins with LIVECHAT_ is for rules try --fetch alone):
 func requireCommand(c *cobra.Command) {
 	for _, sub := range c.Commands() {
 		requireCommand(sub)
+		if c.Name() == "completion" {
+			sub.Args = args(0, 0) // in our words
+		}
 	}
 	if c.Runnable() || !c.HasSubCommands() {
 		return
@@ -123,23 +129,41 @@ func requireCommand(c *cobra.Command) {
 		if len(args) == 0 {
 			return usageError(c, errors.New("which command?"))
 		}
-		err := fmt.Errorf("unknown command %q", args[0])
+		err := fmt.Errorf("unknown command %s", shown(args[0]))
 		if near := c.SuggestionsFor(args[0]); len(near) > 0 {
-			err = fmt.Errorf("%w; did you mean %q?", err, near[0])
+			err = fmt.Errorf("%w; did you mean %s?", err, shown(near[0]))
 		}
 		return usageError(c, err)
 	}
+}
+
+// flagError says what is wrong with a flag. Of those that judge values in the
+// words of Go only the ones that are on or off are used here.
+func flagError(c *cobra.Command, err error) error {
+	var value *pflag.InvalidValueError
+	if number := new(strconv.NumError); errors.As(err, &value) && errors.As(err, &number) {
+		err = fmt.Errorf(`invalid argument %s for "--%s" flag: must be true or false`, shown(value.GetValue()), value.GetFlag().Name)
+	}
+	return usageError(c, err)
 }
 
 func usageError(c *cobra.Command, err error) error {
 	return fmt.Errorf("%w\nTry: %s --help", err, c.CommandPath())
 }
 
-// args makes the check of a command's arguments say where to find help.
-func args(check cobra.PositionalArgs) cobra.PositionalArgs {
+// args makes a command take from least to most arguments, all of the kind that
+// its Use names.
+func args(least, most int) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
-		if err := check(c, args); err != nil {
-			return usageError(c, err)
+		_, kind, _ := strings.Cut(c.Use, " ")
+		kind = strings.Trim(kind, "[]")
+		switch {
+		case len(args) < least:
+			return usageError(c, fmt.Errorf("which %s?", kind))
+		case len(args) > most && most == 0:
+			return usageError(c, fmt.Errorf("%s is too much: %s takes no argument", shown(args[0]), c.CommandPath()))
+		case len(args) > most:
+			return usageError(c, fmt.Errorf("%s is too much: %s takes one %s", shown(args[most]), c.CommandPath(), kind))
 		}
 		return nil
 	}

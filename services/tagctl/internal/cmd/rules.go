@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -72,6 +73,22 @@ func (s *session) loadRules() (set *rules.Set, path string, err error) {
 		fmt.Fprintf(s.stderr, "tagctl: %s in %s; see tagctl rules check\n", count(n, "warning"), visibleText(path))
 	}
 	return set, path, nil
+}
+
+// requireRule refuses the name of a rule that a set does not have; all is the
+// command that shows those it has.
+func requireRule(set *rules.Set, name, all string) error {
+	names := make([]string, len(set.Rules))
+	for i, r := range set.Rules {
+		names[i] = r.Name
+	}
+	if slices.Contains(names, name) {
+		return nil
+	}
+	if near := rules.Nearest(name, names); near != "" {
+		return fmt.Errorf("no rule is named %s; did you mean %s?", shown(name), shown(near))
+	}
+	return fmt.Errorf("no rule is named %s; %s shows the names", shown(name), all)
 }
 
 // readRules reads a rules file and says how to name another one if it is not

@@ -31,7 +31,7 @@ With -o github: annotations for GitHub Actions, which shows them beside the line
   tagctl rules check new-rules.yaml --strict
   tagctl rules check -o github               in a workflow of GitHub Actions
   tagctl rules check -o json | jq -r '.problems[].message'`,
-		Args:              args(cobra.MaximumNArgs(1)),
+		Args:              args(0, 1),
 		ValidArgsFunction: completeFiles(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 1 {

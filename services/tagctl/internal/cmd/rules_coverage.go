@@ -3,6 +3,7 @@ package cmd
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/rivo/uniseg"
@@ -19,18 +20,23 @@ type thoroughness struct {
 
 func (t *thoroughness) flags(flags *pflag.FlagSet) {
 	flags.BoolVar(&t.coverage, "coverage", false, "show which rules and terms the tests look at")
-	flags.Float64Var(&t.minCoverage, "min-coverage", 0, "fail below this `PERCENT` of rules or of terms (with --coverage)")
+	flags.Var((*percent)(&t.minCoverage), "min-coverage", "fail below this `PERCENT` of rules or of terms (with --coverage)")
 	flags.BoolVar(&t.mutate, "mutate", false, "show the terms that no test would miss")
-	flags.Float64Var(&t.minMutation, "min-mutation", 0, "fail below this `PERCENT` of terms that a test would miss (with --mutate)")
+	flags.Var((*percent)(&t.minMutation), "min-mutation", "fail below this `PERCENT` of terms that a test would miss (with --mutate)")
 }
 
-// check refuses what is no percentage.
-func (t *thoroughness) check() error {
-	for _, p := range []float64{t.minCoverage, t.minMutation} {
-		if !(p >= 0 && p <= 100) { // nor is NaN
-			return errors.New("--min-coverage and --min-mutation are percentages, from 0 to 100")
-		}
+// percent is a flag with a percentage.
+type percent float64
+
+func (p *percent) String() string { return strconv.FormatFloat(float64(*p), 'g', -1, 64) }
+func (p *percent) Type() string   { return "PERCENT" }
+
+func (p *percent) Set(text string) error {
+	n, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(n >= 0 && n <= 100) { // nor is NaN
+		return errors.New("must be a percentage, a number from 0 to 100")
 	}
+	*p = percent(n)
 	return nil
 }
 

@@ -143,7 +143,7 @@ there is none, and webhooks is null where there is one. texts is null without --
 		Example: `  tagctl rules explain SJ4K2R8V0P
   tagctl rules explain https://my.livechatinc.com/archives/SJ4K2R8V0P --text
   tagctl rules explain PJ0MRSHTDG/SJ4K2R8V0P -o json | jq .decision.tags`,
-		Args:              args(cobra.ExactArgs(1)),
+		Args:              args(1, 1),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(c *cobra.Command, args []string) error {
 			refs, err := parseThread(args[0])

@@ -20,14 +20,14 @@ const (
 
 // label prints one line of a header.
 func (s *session) label(name, text string) {
-	fmt.Fprintln(s.stdout, wrap(0, labelWidth, fmt.Sprintf("%-*s%s", labelWidth, name, text)))
+	fmt.Fprintln(s.stdout, s.wrap(0, labelWidth, fmt.Sprintf("%-*s%s", labelWidth, name, text)))
 }
 
 // printExplanation shows an explanation to people; asked is what they asked
 // for.
 func (s *session) printExplanation(e *explanation, asked string) {
 	if e.ThreadID == "" {
-		fmt.Fprintln(s.stdout, wrap(0, 0, fmt.Sprintf("%s is unknown: %s has no decision about it and %s no webhook of it. "+
+		fmt.Fprintln(s.stdout, s.wrap(0, 0, fmt.Sprintf("%s is unknown: %s has no decision about it and %s no webhook of it. "+
 			"Decisions are kept for months, webhooks for days. Is the id right, and is it of an organization whose webhooks come here?",
 			asked, stream.Decisions, stream.Events)))
 		return
@@ -141,7 +141,7 @@ func (s *session) printHits(e *explanation, hits []rules.Hit, remark string) {
 			found := e.Texts.of(ev)
 			s.detail(h.Rule, fmt.Sprintf("%s in %s", word(ev.Term), place(ev, found, e.Texts)))
 			if found != nil {
-				fmt.Fprintln(s.stdout, wrap(8, 8, e.snippet(found.Text, ev)))
+				fmt.Fprintln(s.stdout, s.wrap(8, 8, e.snippet(found.Text, ev)))
 			}
 		}
 		if h.More > 0 {
@@ -155,7 +155,7 @@ func (s *session) printHits(e *explanation, hits []rules.Hit, remark string) {
 func (s *session) printVerdicts(e *explanation, sc screen, all bool, only string) {
 	fmt.Fprintln(s.stdout)
 	t := e.Texts
-	note := func(text string) { fmt.Fprintln(s.stdout, wrapTo(sc.width, 0, 0, text)) }
+	note := func(text string) { fmt.Fprintln(s.stdout, s.wrap(0, 0, text)) }
 	switch {
 	case t.Messages == 0 && e.Decision.Transcript.Messages > 0:
 		note("The webhooks of this thread are no longer in " + stream.Events + ": the record above is all that is known of it.")

@@ -85,9 +85,6 @@ With -o github: annotations for GitHub Actions, at the line of each failed test.
         tags: [refund]`,
 		ValidArgsFunction: completeFiles(1000),
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := thorough.check(); err != nil {
-				return usageError(c, err)
-			}
 			set, path, err := s.loadRules()
 			if err != nil {
 				return err
@@ -182,8 +179,8 @@ func (r *testReport) print(s *session, set *rules.Set) {
 			continue
 		}
 		fmt.Fprintf(s.stdout, "%s:%d: failed: %s\n", visibleText(t.path), t.test.Line, visibleText(t.Name))
-		fmt.Fprintln(s.stdout, wrap(2, 12, "expected: "+expected(t.test)))
-		fmt.Fprintln(s.stdout, wrap(2, 12, "got:      "+got(t)))
+		fmt.Fprintln(s.stdout, s.wrap(2, 12, "expected: "+expected(t.test)))
+		fmt.Fprintln(s.stdout, s.wrap(2, 12, "got:      "+got(t)))
 		e := set.Explain(t.test.Chat)
 		for _, d := range t.Missing {
 			fmt.Fprintf(s.stdout, "  missing:  %s\n", visibleText(d.String()))

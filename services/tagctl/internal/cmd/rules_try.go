@@ -75,8 +75,10 @@ and the place in characters.`,
 			if err != nil {
 				return err
 			}
-			if only != "" && !slices.ContainsFunc(set.Rules, func(r *rules.Rule) bool { return r.Name == only }) {
-				return fmt.Errorf("no rule is named %s; tagctl rules try --all shows the names", shown(only))
+			if c.Flags().Changed("rule") {
+				if err := requireRule(set, only, "tagctl rules try --all"); err != nil {
+					return err
+				}
 			}
 			var refs []threadRef
 			if c.Flags().Changed("thread") {
@@ -139,7 +141,7 @@ and the place in characters.`,
 	flags := c.Flags()
 	flags.Var(&author, "from", "author of messages that do not name theirs: customer, agent or bot")
 	flags.Var(&color, "color", "colours: auto, always or never")
-	flags.StringVar(&file, "chat", "", "`FILE` with the chat, as on standard input")
+	flags.StringVar(&file, "chat", "", "`FILE` with the chat, in one of these forms; - is standard input")
 	flags.StringVar(&thread, "thread", "", "a real `THREAD` instead of a chat that is given")
 	flags.BoolVar(&fetch, "fetch", false, "ask LiveChat for the thread (one billed call)")
 	flags.BoolVar(&all, "all", false, "show the verdict on each rule")
@@ -207,14 +209,14 @@ func from(chat *transcript.Transcript, one string) string {
 const shadowRemark = " (shadow: recorded, not applied)"
 
 // title prints a tag above its details.
-func (s *session) title(tag, remark string) { fmt.Fprintln(s.stdout, wrap(0, 4, word(tag)+remark)) }
+func (s *session) title(tag, remark string) { fmt.Fprintln(s.stdout, s.wrap(0, 4, word(tag)+remark)) }
 
 // detail prints a line below a title.
 func (s *session) detail(rule, text string) {
 	if rule != "" {
 		text = "rule " + word(rule) + ": " + text
 	}
-	fmt.Fprintln(s.stdout, wrap(4, 8, text))
+	fmt.Fprintln(s.stdout, s.wrap(4, 8, text))
 }
 
 // printMissed shows the tags that are not applied, and those that nearly were.

@@ -2,12 +2,16 @@ package cmd
 
 import (
 	"fmt"
+	"io"
+	"os"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/rivo/uniseg"
+	"golang.org/x/term"
 )
 
 // maxShown is how much of a text is shown, in characters.
@@ -59,29 +63,38 @@ func visibleLines(text string) string {
 	return strings.Join(lines, "\n")
 }
 
+// visible spells escapes as the faults of a rules file do, and as YAML takes them.
 func visible(r rune) string {
-	switch {
-	case r == '\n':
-		return `\n`
-	case r == '\t':
-		return `\t`
-	case r < 0x80 && unicode.IsControl(r):
-		return fmt.Sprintf(`\x%02x`, r)
-	case unicode.IsControl(r), r == '\u2028', r == '\u2029', unicode.Is(unicode.Bidi_Control, r):
-		return fmt.Sprintf(`\u%04x`, r)
+	if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || unicode.Is(unicode.Bidi_Control, r) {
+		return strings.Trim(strconv.QuoteRune(r), "'")
 	}
 	return string(r)
 }
 
-// width is how many columns of a terminal are used.
-const width = 100
+// noTerminal is how many columns are used where standard output is no terminal.
+const noTerminal = 100
+
+// columns is how many columns are used of what standard output writes to.
+func columns(stdout io.Writer) int {
+	f, ok := stdout.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return noTerminal
+	}
+	n, _, err := term.GetSize(int(f.Fd()))
+	if err != nil || n <= 0 {
+		return noTerminal
+	}
+	return min(max(n, 40), 200)
+}
+
+// wrap breaks text at the width of the output.
+func (s *session) wrap(first, rest int, text string) string { return wrap(s.width, first, rest, text) }
 
 // wrap breaks text between words; first and rest are the indents of its first
-// line and of the others. A word that is longer than a line is broken too.
-func wrap(first, rest int, text string) string { return wrapTo(width, first, rest, text) }
-
-// wrapTo does so at another width.
-func wrapTo(width, first, rest int, text string) string {
+// line and of the others, which leave 20 columns at least. A word that is longer
+// than a line is broken too.
+func wrap(width, first, rest int, text string) string {
+	first, rest = min(first, width-20), min(rest, width-20)
 	var b strings.Builder
 	b.WriteString(strings.Repeat(" ", first))
 	left := width - first

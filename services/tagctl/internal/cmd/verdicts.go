@@ -29,14 +29,11 @@ type screen struct {
 }
 
 // newScreen finds out what standard output can show; when is always, never or
-// auto. Tests and pipes are no terminals: they get 100 columns.
+// auto.
 func (s *session) newScreen(when string) screen {
-	sc := screen{session: s, width: width}
+	sc := screen{session: s, width: s.width}
 	f, ok := s.terminal.(*os.File)
 	if ok && term.IsTerminal(int(f.Fd())) {
-		if columns, _, err := term.GetSize(int(f.Fd())); err == nil && columns > 0 {
-			sc.width = min(max(columns, 40), 200)
-		}
 		noColor, _ := s.lookup("NO_COLOR")
 		name, _ := s.lookup("TERM")
 		sc.color = noColor == "" && name != "dumb"
@@ -72,7 +69,7 @@ func (sc screen) style(style, text string) string {
 // line prints text, broken at the width, with its first head in a style.
 func (sc screen) line(indent int, style, head, text string) {
 	first := min(indent, sc.width/2)
-	lines := wrapTo(sc.width, first, min(first+4, sc.width/2), head+text)
+	lines := wrap(sc.width, first, min(first+4, sc.width/2), head+text)
 	if style != "" {
 		lines = strings.Replace(lines, head, sc.style(style, head), 1)
 	}

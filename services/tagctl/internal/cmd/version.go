@@ -12,7 +12,7 @@ func (s *session) version() *cobra.Command {
 	return &cobra.Command{
 		Use:               "version",
 		Short:             "Print the version",
-		Args:              args(cobra.NoArgs),
+		Args:              args(0, 0),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(*cobra.Command, []string) error {
 			version := buildinfo.Version()

@@ -1,9 +1,12 @@
 package rules
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
+	"strings"
 )
 
 // maxWork bounds the search for terms that cover others and for rules that are
@@ -14,14 +17,15 @@ const maxWork = 12_000_000
 // that change nothing.
 type adviser struct {
 	*reader
-	set     *Set
-	folds   *folds
-	work    int                   // steps left
-	indexes map[*Term]*coverIndex // of lists, by their first entry
-	traits  map[*Term]traits      // likewise
-	canned  map[termKey]cannedPattern
-	looked  map[question]int // how often
-	said    map[question][]string
+	set       *Set
+	folds     *quickFolder
+	work      int                   // steps left
+	indexes   map[*Term]*coverIndex // of lists, by their first entry
+	traits    map[*Term]traits      // likewise
+	oneWindow map[*Term]bool        // likewise
+	canned    map[termKey]cannedPattern
+	looked    map[question]int // how often
+	said      map[question][]string
 }
 
 // A question is asked of the term at a place. What is in a list, or is aliased,
@@ -30,6 +34,10 @@ type adviser struct {
 type question struct {
 	place
 	of string
+}
+
+func (q question) compare(r question) int {
+	return cmp.Or(q.place.compare(r.place), strings.Compare(q.of, r.of))
 }
 
 const (
@@ -50,8 +58,10 @@ func (r *reader) advise(set *Set) {
 		a.group(&rule.Body, counted, nil)
 	}
 	a.lists()
-	for q, messages := range a.said {
-		if len(messages) == a.looked[q] && a.work > 0 {
+	// In the order of the file, so that what is said does not change from time
+	// to time.
+	for _, q := range slices.SortedFunc(maps.Keys(a.said), question.compare) {
+		if messages := a.said[q]; len(messages) == a.looked[q] && a.work > 0 {
 			a.warn(q.place, "%s", messages[0])
 		}
 	}
@@ -69,9 +79,9 @@ func (r *reader) advise(set *Set) {
 
 func newAdviser(r *reader, set *Set) *adviser {
 	return &adviser{
-		reader: r, set: set, folds: newFolds(), work: maxWork,
+		reader: r, set: set, folds: new(quickFolder), work: maxWork,
 		indexes: map[*Term]*coverIndex{}, traits: map[*Term]traits{}, canned: map[termKey]cannedPattern{},
-		looked: map[question]int{}, said: map[question][]string{},
+		oneWindow: map[*Term]bool{}, looked: map[question]int{}, said: map[question][]string{},
 	}
 }
 
@@ -84,10 +94,17 @@ func placeOf(t *Term) place { return place{t.Line, t.Column} }
 // standsBefore says whether t stands before u in the file.
 func standsBefore(t, u *Term) bool { return placeOf(t).compare(placeOf(u)) < 0 }
 
-// lists looks at the entries of every list as they are where rules use it.
+// lists looks at the entries of every list as they are where rules use it. Uses
+// that differ in nothing but the messages that all entries look at are one: the
+// entries are the same to each other.
 func (a *adviser) lists() {
+	type use struct {
+		list string
+		options
+	}
 	used := map[string]bool{}
 	seen := map[*Term]bool{}
+	alike := map[use]bool{}
 	var find func(t *Term)
 	find = func(t *Term) {
 		if t.Kind == List {
@@ -96,6 +113,13 @@ func (a *adviser) lists() {
 			}
 			seen[t.Entries[0]] = true
 			used[t.Text] = true
+			if a.inOneWindow(t) {
+				key := use{t.Text, keyOf(t).options}
+				if alike[key] {
+					return
+				}
+				alike[key] = true
+			}
 			a.list(t.Entries)
 		}
 		for _, list := range [][]*Term{t.Any, t.All, t.None, t.Entries} {
@@ -114,6 +138,26 @@ func (a *adviser) lists() {
 			a.list(a.set.Lists[l.name])
 		}
 	}
+}
+
+// inOneWindow says whether all that is in a list, or in lists in it, looks at the
+// messages that the list does.
+func (a *adviser) inOneWindow(list *Term) bool {
+	one, known := a.oneWindow[list.Entries[0]]
+	if known {
+		return one
+	}
+	var all func(terms []*Term) bool
+	all = func(terms []*Term) bool {
+		return !slices.ContainsFunc(terms, func(t *Term) bool {
+			return t.First != list.First || t.Last != list.Last ||
+				t.Kind == Group && !(all(t.Any) && all(t.All) && all(t.None)) ||
+				t.Kind == List && len(t.Entries) > 0 && !a.inOneWindow(t)
+		})
+	}
+	one = all(list.Entries)
+	a.oneWindow[list.Entries[0]] = one
+	return one
 }
 
 func (a *adviser) list(entries []*Term) {

@@ -48,7 +48,7 @@ func (r *reader) build(version string) *Set {
 	}
 	for _, s := range r.rules {
 		rule := s.rule
-		rule.Body = *b.term(&s.body, base)
+		b.term(&rule.Body, &s.body, base)
 		set.Rules = append(set.Rules, &rule)
 		if b.copies > maxTerms {
 			r.fault(s.body.at, "up to this rule, lists are used with so many different options that they unfold to more than %d entries; use them with fewer", maxTerms)
@@ -79,17 +79,20 @@ func (b *builder) each(specs []*spec, o settings) []*Term {
 		return nil
 	}
 	terms := make([]*Term, 0, len(specs))
-	for _, s := range specs {
+	of := make([]Term, len(specs)) // in one piece, since there may be many
+	for i, s := range specs {
 		if !s.atFault {
-			terms = append(terms, b.term(s, o))
+			b.term(&of[i], s, o)
+			terms = append(terms, &of[i])
 		}
 	}
 	return terms
 }
 
-func (b *builder) term(s *spec, o settings) *Term {
+// term makes t of a spec.
+func (b *builder) term(t *Term, s *spec, o settings) {
 	o = o.with(s)
-	t := &Term{
+	*t = Term{
 		Kind: s.kind, Text: s.text,
 		CaseExact: o.caseExact, AccentsExact: o.accentsExact,
 		Min: max(1, s.min), First: o.first, Last: o.last,
@@ -101,5 +104,4 @@ func (b *builder) term(s *spec, o settings) *Term {
 	case List:
 		t.Entries = b.list(s.text, o)
 	}
-	return t
 }

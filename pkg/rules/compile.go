@@ -286,7 +286,7 @@ func newEdges(n int, uses []termUse) edges {
 // index makes what finds the leaves.
 func (c *compiler) index() {
 	var shapes [4][]shape
-	var folds quickFolder
+	folds := new(quickFolder)
 	for id, t := range c.terms {
 		key := keyOf(t)
 		i := key.options.index()
@@ -302,7 +302,7 @@ func (c *compiler) index() {
 			}
 			c.canned[i].add(int32(id), newCannedPattern(t.Text, key.options))
 		default:
-			if p := folds.pattern(t); len(p.units) > 0 {
+			if p := folds.pattern(t, key.options); len(p.units) > 0 {
 				shapes[i] = append(shapes[i], newShape(int32(id), p))
 			}
 		}
@@ -318,79 +318,4 @@ func (c *compiler) index() {
 			c.ascii[i] = newASCII(o)
 		}
 	}
-}
-
-// A quickFolder makes patterns as literalPattern and containsPattern do, in less
-// time for terms of simple code points.
-type quickFolder struct{ units []unit }
-
-func (q *quickFolder) pattern(t *Term) pattern {
-	o := keyOf(t).options
-	if !q.clusters(t.Text, o) {
-		if t.Kind == Contains {
-			return containsPattern(t.Text, o)
-		}
-		return literalPattern(t.Text, o, t.Kind == Literal)
-	}
-	joinWords(q.units)
-	if t.Kind == Contains {
-		return pattern{units: collapseRuns(q.units)}
-	}
-	if t.Kind == Literal {
-		markWildcards(q.units)
-	}
-	return pattern{units: trimBlanks(collapseRuns(q.units)), edges: true}
-}
-
-// clusters does what the function of this name does, for texts of simple code
-// points only.
-func (q *quickFolder) clusters(s string, o options) bool {
-	q.units = q.units[:0]
-	table := runeTableOf(o)
-	for _, r := range s {
-		f := table.fold(r)
-		if f.form == hard || r >= utf8.RuneSelf && f.form != singleUnit {
-			return false
-		}
-		u := unit{kind: f.class.kind(), unspaced: f.class&isUnspaced != 0}
-		if r < utf8.RuneSelf {
-			u.key = asciiKeys[f.key[0] : f.key[0]+1]
-		} else {
-			if f.more.units[0].key != string(f.key[:f.size]) {
-				return false
-			}
-			u.key = f.more.units[0].key
-			for i := range len(u.key) {
-				if u.key[i] == inUnit {
-					return false
-				}
-			}
-		}
-		q.units = append(q.units, u)
-	}
-	return true
-}
-
-// asciiKeys has each code point of ASCII at its place.
-var asciiKeys = func() string {
-	b := make([]byte, utf8.RuneSelf)
-	for i := range b {
-		b[i] = byte(i)
-	}
-	return string(b)
-}()
-
-// kind gives the kind that the class is of.
-func (c class) kind() kind {
-	switch {
-	case c&isLetter != 0:
-		return letter
-	case c&isDigit != 0:
-		return digit
-	case c&isBlankRun != 0:
-		return blank
-	case c&isDash != 0:
-		return dash
-	}
-	return sign
 }

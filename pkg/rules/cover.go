@@ -4,106 +4,12 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"unicode"
-	"unicode/utf8"
-
-	"github.com/rivo/uniseg"
 )
 
 // A term covers another when it is found wherever the other is. Only what is
 // certain counts: texts are never compared by trying them out.
 
-// folds makes patterns. Most letters fold the same wherever they stand, so each
-// of them is folded once.
-type folds struct {
-	known  [4]map[string][]unit // by options.index, of grapheme clusters; empty for those that fold with others
-	recent map[termKey]pattern
-}
-
-const (
-	maxRecent  = 5000   // patterns that are kept
-	maxKnown   = 20_000 // letters with their marks that are kept
-	maxCovered = 10_000 // bytes of a text that is compared
-)
-
-func newFolds() *folds {
-	f := &folds{recent: map[termKey]pattern{}}
-	for i := range f.known {
-		f.known[i] = map[string][]unit{}
-	}
-	return f
-}
-
-// pattern gives the pattern of a literal, a word or a substring as it is under
-// some options.
-func (f *folds) pattern(t *Term, o options) pattern {
-	key := termKey{t.Kind, t.Text, o}
-	if p, ok := f.recent[key]; ok {
-		return p
-	}
-	units := f.units(t.Text, o)
-	joinWords(units)
-	if t.Kind == Literal {
-		markWildcards(units)
-	}
-	units = collapseRuns(units)
-	if t.Kind != Contains {
-		units = trimBlanks(units)
-	}
-	p := newPattern(units, t.Kind != Contains)
-	if len(f.recent) == maxRecent || len(units) > 64 {
-		return p
-	}
-	f.recent[key] = p
-	return p
-}
-
-// alone are the scripts of which each letter folds by itself, with its marks.
-var alone = []*unicode.RangeTable{
-	unicode.Latin, unicode.Greek, unicode.Cyrillic, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul,
-	unicode.Arabic, unicode.Hebrew, unicode.Thai, unicode.Devanagari,
-}
-
-// Letters of these join what stands beside them, or begin with a mark.
-var joining = &unicode.RangeTable{R16: []unicode.Range16{
-	{Lo: 0x1100, Hi: 0x11ff, Stride: 1}, {Lo: 0x3130, Hi: 0x318f, Stride: 1}, {Lo: 0xa960, Hi: 0xa97f, Stride: 1},
-	{Lo: 0xd7b0, Hi: 0xd7ff, Stride: 1}, {Lo: 0xfb1d, Hi: 0xffef, Stride: 1},
-}}
-
-// foldsAlone says whether a grapheme cluster folds by itself.
-func foldsAlone(cluster string) bool {
-	first, size := utf8.DecodeRuneInString(cluster)
-	if rest := cluster[size:]; rest != "" {
-		return unicode.In(first, unicode.L) && foldsAlone(string(first)) &&
-			!strings.ContainsFunc(rest, func(r rune) bool { return !unicode.IsMark(r) || isInvisible(r) })
-	}
-	return first >= ' ' && first <= '~' || first >= '\u2010' && first <= '\u201f' ||
-		unicode.In(first, unicode.Lu, unicode.Ll, unicode.Lo) && unicode.In(first, alone...) && !unicode.Is(joining, first)
-}
-
-// units is clusters, faster.
-func (f *folds) units(s string, o options) []unit {
-	units := make([]unit, 0, len(s))
-	known := f.known[o.index()]
-	for rest, state := s, -1; rest != ""; {
-		var cluster string
-		cluster, rest, _, state = uniseg.FirstGraphemeClusterInString(rest, state)
-		folded, ok := known[cluster]
-		if !ok {
-			if foldsAlone(cluster) {
-				folded = clusters(plainChars(cluster), o)
-			}
-			if len(known) < maxKnown {
-				known[strings.Clone(cluster)] = folded
-			}
-		}
-		if len(folded) == 0 {
-			return clusters(plainChars(s), o)
-		}
-		units = append(units, folded...)
-	}
-	return units
-}
+const maxCovered = 10_000 // bytes of a text that is compared
 
 // plainNeedle is what a text must hold where a term is found, for the many terms
 // of which that is known at once: letters and digits of ASCII with a blank
@@ -431,7 +337,7 @@ func (a *adviser) addTo(ix *coverIndex, t *Term) {
 		if !a.spends(20) {
 			return
 		}
-		needle = a.folds.pattern(t, o).needle
+		needle = needleOf(a.folds.pattern(t, o).units)
 	}
 	n := &ix.edged[o.index()]
 	if t.Kind == Contains {
@@ -522,12 +428,12 @@ func (a *adviser) covering(ix *coverIndex, t *Term, visit func(u *Term) (more bo
 			return
 		}
 		p := a.folds.pattern(t, o)
-		joined := newPattern(p.units, false).needle
+		joined := needleOf(p.units)
 		// A needle ends at the first wildcard, and so does what a text must hold.
 		at := 0
 		for k, u := range p.units {
 			if u.wildcard {
-				joined, at = newPattern(p.units[k+1:], false).needle, 0
+				joined, at = needleOf(p.units[k+1:]), 0
 				if !a.spends(len(joined) / 16) {
 					return
 				}

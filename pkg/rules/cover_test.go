@@ -1,7 +1,7 @@
 package rules
 
 import (
-	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -68,7 +68,7 @@ func TestIndexMissesNothing(t *testing.T) {
 			if len(terms) > 0 && rapid.Bool().Draw(t, "part") {
 				term.Text += " " + terms[0].Text
 			}
-			if !blankText(term.Text) {
+			if !new(document).isBlank(term.Text) {
 				terms = append(terms, term)
 			}
 		}
@@ -89,23 +89,27 @@ func TestIndexMissesNothing(t *testing.T) {
 	})
 }
 
-// Folding letter by letter is folding.
-func TestFoldsAreTheSame(t *testing.T) {
+// Folding terms quickly is folding them.
+func TestQuickFoldIsTheSame(t *testing.T) {
 	t.Parallel()
-	f := newFolds()
+	f := new(quickFolder)
 	rapid.Check(t, func(t *rapid.T) {
-		text := drawText(t, "text") + rapid.StringN(0, 5, -1).Draw(t, "more")
-		o := options{rapid.Bool().Draw(t, "case exact"), rapid.Bool().Draw(t, "accents exact")}
-		strip := func(units []unit) []unit {
-			var bare []unit
-			for _, u := range units {
-				u.start, u.end = 0, 0
-				bare = append(bare, u)
-			}
-			return bare
+		term := &Term{
+			Kind: rapid.SampledFrom([]Kind{Literal, Word, Contains}).Draw(t, "kind"),
+			Text: drawText(t, "text") + rapid.StringN(0, 5, -1).Draw(t, "more") + rapid.SampledFrom([]string{"", "*", "* b", "* - b", "*-"}).Draw(t, "star"),
 		}
-		if got, want := strip(f.units(text, o)), strip(clusters(plainChars(text), o)); !reflect.DeepEqual(got, want) {
-			t.Fatalf("%+q: %v, want %v", text, got, want)
+		o := options{rapid.Bool().Draw(t, "case exact"), rapid.Bool().Draw(t, "accents exact")}
+		want := containsPattern(term.Text, o)
+		if term.Kind != Contains {
+			want = literalPattern(term.Text, o, term.Kind == Literal)
+		}
+		got := f.pattern(term, o)
+		got.needle = needleOf(got.units)
+		for i := range want.units {
+			want.units[i].start, want.units[i].end = 0, 0
+		}
+		if !slices.Equal(got.units, want.units) || got.edges != want.edges || got.needle != want.needle {
+			t.Fatalf("%+q (kind %d): %v, want %v", term.Text, term.Kind, got, want)
 		}
 	})
 }
@@ -122,7 +126,7 @@ func TestPlainHasIsTheSame(t *testing.T) {
 		if !plain {
 			return
 		}
-		f := newFolds()
+		f := new(quickFolder)
 		p, q := f.pattern(narrow, o), f.pattern(wide, o)
 		want := false
 		for k := range p.units {

@@ -94,16 +94,6 @@ func fold(chars []char, o options) []unit {
 	return collapseRuns(units)
 }
 
-// foldedEmpty says whether nothing is left of a text after folding.
-func foldedEmpty(s string) bool {
-	for _, u := range fold(plainChars(s), options{}) {
-		if u.kind != blank {
-			return false
-		}
-	}
-	return true
-}
-
 // clusters folds all but the runs of blanks and dashes. Emoji that consist of
 // several code points are set apart first, since their joiners would otherwise
 // go with the invisible characters, and two halves of flags would become one.

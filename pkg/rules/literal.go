@@ -26,6 +26,11 @@ func containsPattern(s string, o options) pattern {
 }
 
 func newPattern(units []unit, edges bool) pattern {
+	return pattern{units: units, edges: edges, needle: needleOf(units)}
+}
+
+// needleOf gives the keys of the units up to the first wildcard.
+func needleOf(units []unit) string {
 	var needle strings.Builder
 	for _, u := range units {
 		if u.wildcard {
@@ -33,7 +38,7 @@ func newPattern(units []unit, edges bool) pattern {
 		}
 		needle.WriteString(u.key)
 	}
-	return pattern{units: units, edges: edges, needle: needle.String()}
+	return needle.String()
 }
 
 // markWildcards turns each star that ends a word of two or more letters or

@@ -37,8 +37,14 @@ func gapOf(run []unit) gap {
 	return blankGap
 }
 
+// cannedChars gives the text of a canned response without Markdown, with the
+// mark of a gap for each placeholder.
+func cannedChars(s string) []char {
+	return markdownChars(placeholder.ReplaceAllString(s, string(gapMark)))
+}
+
 func newCannedPattern(s string, o options) cannedPattern {
-	chars := markdownChars(placeholder.ReplaceAllString(s, string(gapMark)))
+	chars := cannedChars(s)
 	var c cannedPattern
 	for first := true; ; first = false {
 		end := 0

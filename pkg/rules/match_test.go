@@ -217,15 +217,16 @@ func TestResultOfNothing(t *testing.T) {
 	}
 }
 
-func TestFoldedEmpty(t *testing.T) {
+func TestIsBlank(t *testing.T) {
 	t.Parallel()
+	d := new(document)
 	for _, s := range []string{"", " ", "\t\n\u00a0\u3000", "\u00ad\u200b\ufeff", "\u200e \u2060", "ـ", "\ufe0f"} {
-		if !foldedEmpty(s) {
+		if !d.isBlank(s) {
 			t.Errorf("%+q is not empty", s)
 		}
 	}
 	for _, s := range []string{"a", ".", "-", "👍🏽", "🏽", "\u0301", "ª", "ー"} {
-		if foldedEmpty(s) {
+		if d.isBlank(s) {
 			t.Errorf("%+q is empty", s)
 		}
 	}

@@ -31,7 +31,7 @@ type source struct {
 var utf8BOM = []byte("\xef\xbb\xbf")
 
 func newSource(file string, data []byte) *source {
-	s := &source{file: file, data: bytes.TrimPrefix(data, utf8BOM), lines: []int{0}}
+	s := &source{file: file, data: bytes.TrimPrefix(data, utf8BOM), lines: make([]int, 1, bytes.Count(data, []byte{'\n'})+2)}
 	for i := 0; i < len(s.data); i++ {
 		if n := lineBreak(s.data[i:]); n > 0 {
 			i += n - 1

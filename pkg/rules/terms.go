@@ -293,7 +293,7 @@ func (r *reader) checkText(s *spec, at place) bool {
 		r.fault(at, "this text is empty; write at least one letter or sign")
 		return false
 	}
-	if blankText(s.text) {
+	if r.isBlank(s.text) {
 		r.fault(at, "nothing is left of this text, since blanks and invisible characters are not looked at; write at least one letter or sign")
 		return false
 	}
@@ -308,16 +308,16 @@ func (r *reader) checkText(s *spec, at place) bool {
 	if bare, curly := inCurlyQuotes(s.text); curly {
 		r.warn(at, "the curly quotes are part of this text and must be in the message too; write %s if only the words are meant", inQuotes(bare))
 	}
-	if s.kind != Canned && edgeDash(s.text) {
+	if s.kind != Canned && r.edgeDash(s.text) {
 		r.warn(at, "any dashes and blanks between two words count as one blank, so the dash at the edge of this text is found only where no word is on its other side; leave it out")
 	}
-	if s.kind == Literal && oddStar(s.text) {
+	if s.kind == Literal && r.oddStar(s.text) {
 		r.warn(at, "a * stands for any ending only at the end of a word of two or more letters; here it is the sign itself: write {word: %s} if that is meant, or {contains: ...} to find a part of a word", inFlow(s.text))
 	}
 	if s.kind == Literal {
 		r.checkWildcard(s.text, at)
 	}
-	if s.kind != Canned && oneLetter(s.text) {
+	if s.kind != Canned && r.oneLetter(s.text) {
 		if s.kind == Contains {
 			r.warn(at, "%s is one letter, so it is found in nearly every message; write more of the word, or {word: %s} for the letter by itself", quote(s.text), inFlow(s.text))
 		} else {
@@ -338,7 +338,7 @@ func (r *reader) checkWildcard(text string, at place) {
 		return // there are not many words with so long a beginning in common
 	}
 	var folded strings.Builder
-	for _, u := range literalPattern(start, options{}, false).units {
+	for _, u := range trimBlanks(r.quick.fold(start, options{})) {
 		folded.WriteString(u.key)
 	}
 	prefix := folded.String()
@@ -352,39 +352,41 @@ func (r *reader) checkWildcard(text string, at place) {
 
 // oneLetter says whether a text is a single letter. In a script that is not
 // spaced by words that may be a word.
-func oneLetter(s string) bool {
+func (r *reader) oneLetter(s string) bool {
 	letters := 0
-	for _, r := range s {
-		if unicode.IsLetter(r) || unicode.IsDigit(r) {
+	for _, c := range s {
+		if unicode.IsLetter(c) || unicode.IsDigit(c) {
 			letters++
 		}
 	}
 	if letters != 1 || len(s) > 16 {
 		return false
 	}
-	units := literalPattern(s, options{caseExact: true, accentsExact: true}, false).units
+	units := trimBlanks(r.quick.fold(s, options{caseExact: true, accentsExact: true}))
 	return len(units) == 1 && units[0].kind == letter && !units[0].unspaced
 }
 
-// blankText says whether nothing is left of a text to look for.
-func blankText(s string) bool { return !hasLetter(s) && foldedEmpty(s) }
+// isBlank says whether nothing is left of a text to look for.
+func (d *document) isBlank(s string) bool {
+	return !hasLetter(s) && !slices.ContainsFunc(d.quick.fold(s, options{}), func(u unit) bool { return u.kind != blank })
+}
 
-// hasLetter says whether a text has a plain letter or digit, which spares most
-// texts a closer look.
+// hasLetter says whether a text has a letter or digit that stays whatever is
+// beside it, which spares most texts a closer look.
 func hasLetter(s string) bool {
-	return strings.ContainsFunc(s, func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
-	})
+	table := runeTableOf(options{})
+	return strings.ContainsFunc(s, func(r rune) bool { return table.fold(r).class&(isLetter|isDigit) != 0 })
 }
 
 // emptyCanned says whether nothing but placeholders is left of a canned text
-// without Markdown. Letters can only go with HTML, links and code.
+// without Markdown. Letters can only go with HTML, links and code, and not before
+// the first sign of such.
 func emptyCanned(s string) bool {
 	bare := placeholder.ReplaceAllString(s, "")
-	if hasLetter(bare) && (len(s) > maxMarkdown || !strings.ContainsAny(bare, "<[`~")) {
-		return false
+	if mark := strings.IndexAny(bare, "<[`~"); mark >= 0 && len(s) <= maxMarkdown {
+		bare = bare[:mark]
 	}
-	return newCannedPattern(s, options{}).onlyPlaceholders()
+	return !hasLetter(bare) && !hasLetter(charsText(cannedChars(s))) && newCannedPattern(s, options{}).onlyPlaceholders()
 }
 
 // inCurlyQuotes gives what stands in curly quotes, such as word processors make
@@ -398,14 +400,14 @@ func inCurlyQuotes(s string) (bare string, ok bool) {
 
 // edgeDash says whether a text begins or ends with dashes that have a word, or
 // nothing, on the inner side.
-func edgeDash(s string) bool {
+func (r *reader) edgeDash(s string) bool {
 	s = strings.TrimSpace(s)
 	first, _ := utf8.DecodeRuneInString(s)
 	last, _ := utf8.DecodeLastRuneInString(s)
 	if foldKind(first) != '-' && foldKind(last) != '-' {
 		return false
 	}
-	units := literalPattern(s, options{}, false).units
+	units := trimBlanks(r.quick.fold(s, options{}))
 	head, tail := trimLeft(units, isGap), trimRight(units, isGap)
 	return len(head) == 0 ||
 		len(head) < len(units) && head[0].inWord() ||
@@ -413,11 +415,13 @@ func edgeDash(s string) bool {
 }
 
 // oddStar says whether a literal has a star that is no wildcard.
-func oddStar(s string) bool {
+func (r *reader) oddStar(s string) bool {
 	if !strings.ContainsAny(s, "*＊") {
 		return false
 	}
-	return slices.ContainsFunc(literalPattern(s, options{}, true).units, func(u unit) bool { return u.key == "*" && !u.wildcard })
+	units := r.quick.fold(s, options{})
+	markWildcards(units)
+	return slices.ContainsFunc(units, func(u unit) bool { return u.key == "*" && !u.wildcard })
 }
 
 type regexCheck struct {
@@ -436,17 +440,17 @@ func (r *reader) checkRegex(pattern string, at place) bool {
 		if r.regexSteps > maxRegexSteps {
 			return false // reported
 		}
-		if r.regexSteps += steps(pattern); r.regexSteps > maxRegexSteps {
-			r.fault(at, "the regexes up to this one are too large together; write them shorter (fewer and smaller {...} counts), or take some out")
-			return false
-		}
-		re, err := regexp.Compile(pattern)
+		prog, err := program(pattern)
 		if err == nil {
+			if r.regexSteps += len(prog.Inst); r.regexSteps > maxRegexSteps {
+				r.fault(at, "the regexes up to this one are too large together; write them shorter (fewer and smaller {...} counts), or take some out")
+				return false
+			}
+			check.matchesEmpty, check.matchesNothing = matchesEmpty(prog), matchesNothing(prog)
 			// Larger when case is ignored, perhaps too large.
-			_, err = regexp.Compile("(?i)" + pattern)
+			_, err = syntax.Parse("(?i)"+pattern, syntax.Perl)
 		}
-		check = regexCheck{fault: regexFault(err), matchesEmpty: err == nil && re.MatchString("")}
-		check.matchesNothing = err == nil && matchesNothing(pattern)
+		check.fault = regexFault(err)
 		r.regexes[pattern] = check
 	}
 	if check.fault != "" {
@@ -469,51 +473,62 @@ func (r *reader) checkRegex(pattern string, at place) bool {
 // one may stand for a large program. That many take about a second to compile.
 const maxRegexSteps = 1_000_000
 
-// steps is how large the program of a pattern is, 0 for one at fault.
-func steps(pattern string) int {
-	prog := program(pattern)
-	if prog == nil {
-		return 0
-	}
-	return len(prog.Inst)
-}
-
-// program compiles a pattern, to nil where it is at fault.
-func program(pattern string) *syntax.Prog {
+// program compiles a pattern as far as regexp.Compile does where it may fail.
+func program(pattern string) (*syntax.Prog, error) {
 	re, err := syntax.Parse(pattern, syntax.Perl)
 	if err != nil {
-		return nil
+		return nil, err
 	}
-	prog, err := syntax.Compile(re.Simplify())
-	if err != nil {
-		return nil
-	}
-	return prog
+	return syntax.Compile(re.Simplify())
 }
 
-// matchesNothing says whether no way through a valid pattern leads to a match:
+// matchesEmpty says whether the program matches the empty text.
+func matchesEmpty(prog *syntax.Prog) bool {
+	seen := make([]bool, len(prog.Inst))
+	ways := []uint32{uint32(prog.Start)}
+	for len(ways) > 0 {
+		at := ways[len(ways)-1]
+		ways = ways[:len(ways)-1]
+		if seen[at] {
+			continue
+		}
+		seen[at] = true
+		switch inst := &prog.Inst[at]; inst.Op {
+		case syntax.InstMatch:
+			return true
+		case syntax.InstAlt, syntax.InstAltMatch:
+			ways = append(ways, inst.Out, inst.Arg)
+		case syntax.InstCapture, syntax.InstNop:
+			ways = append(ways, inst.Out)
+		case syntax.InstEmptyWidth:
+			if syntax.EmptyOp(inst.Arg)&^syntax.EmptyOpContext(-1, -1) == 0 {
+				ways = append(ways, inst.Out)
+			}
+		}
+	}
+	return false
+}
+
+// matchesNothing says whether no way through a program leads to a match:
 // each asks for text after the end of the message or before its start, or for a
 // letter of a class that has none.
-func matchesNothing(pattern string) bool {
-	prog := program(pattern)
-	if prog == nil {
-		return false
-	}
+func matchesNothing(prog *syntax.Prog) bool {
 	// A way is at an instruction, has read text or not, and has met the end or not.
 	type way struct {
 		at          uint32
 		read, ended bool
 	}
-	seen := map[way]bool{}
+	seen := make([][2][2]bool, len(prog.Inst)) // by at, read and ended
 	ways := []way{{at: uint32(prog.Start)}}
 	for len(ways) > 0 {
 		w := ways[len(ways)-1]
 		ways = ways[:len(ways)-1]
-		if seen[w] {
+		known := &seen[w.at][bit(w.read)][bit(w.ended)]
+		if *known {
 			continue
 		}
-		seen[w] = true
-		inst := prog.Inst[w.at]
+		*known = true
+		inst := &prog.Inst[w.at]
 		next := way{inst.Out, w.read, w.ended}
 		switch inst.Op {
 		case syntax.InstMatch:
@@ -537,6 +552,13 @@ func matchesNothing(pattern string) bool {
 		ways = append(ways, next)
 	}
 	return true
+}
+
+func bit(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // regexFault says what is wrong with a pattern and what to write instead.

@@ -116,10 +116,10 @@ func (r *reader) names() {
 		at   place
 	}
 	var (
-		tags     = map[string]*ruleSpec{} // first rule of each tag
-		unnamed  = map[string]int{}
-		folded   = map[string]*ruleSpec{}
-		owners   = map[string]owner{}
+		tags     = make(map[string]*ruleSpec, len(r.rules)) // first rule of each tag
+		unnamed  = make(map[string]int, len(r.rules))
+		folded   = make(map[string]*ruleSpec, len(r.rules))
+		owners   = make(map[string]owner, len(r.rules))
 		clashing = map[*ruleSpec]bool{}
 	)
 	for _, s := range r.rules {

@@ -29,16 +29,23 @@ func (m mapping) lacks(key string) bool {
 	return !ok && !m.meant[key] && !m.meant["<<"]
 }
 
+func (m *mapping) mean(key string) {
+	if m.meant == nil {
+		m.meant = map[string]bool{}
+	}
+	m.meant[key] = true
+}
+
 // read reads the keys of a mapping. Unknown ones are reported with a near
 // spelling or the hint.
 func (d *document) read(n *yaml.Node, keys []string, hint func(f field) string) mapping {
-	m := mapping{fields: make(map[string]field, len(n.Content)/2), meant: map[string]bool{}}
+	m := mapping{fields: make(map[string]field, len(n.Content)/2)}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		f := field{n.Content[i], resolve(n.Content[i+1])}
 		k := resolve(f.key)
 		if k.Kind != yaml.ScalarNode || f.key.Tag == "!!merge" {
 			m.unknown++
-			m.meant["<<"] = true
+			m.mean("<<")
 			continue // reported with the structure
 		}
 		if _, twice := m.fields[k.Value]; twice {
@@ -47,7 +54,7 @@ func (d *document) read(n *yaml.Node, keys []string, hint func(f field) string) 
 		if !slices.Contains(keys, k.Value) {
 			m.unknown++
 			if near := d.nearest(k.Value, keys); near != "" {
-				m.meant[near] = true
+				m.mean(near)
 			}
 			d.faults++
 			if !d.told[f.key] {
@@ -249,7 +256,7 @@ func (d *document) label(n *yaml.Node, what string) (string, bool) {
 	}
 	trimmed := strings.TrimSpace(s)
 	switch {
-	case trimmed == "" || blankText(s):
+	case trimmed == "" || d.isBlank(s):
 		d.fault(d.place(n), "%s is empty; write at least one letter", what)
 	case strings.ContainsAny(trimmed, "\n\r\u0085\u2028\u2029"):
 		d.fault(d.place(n), "%s has a line break in it; write it in one line", what)

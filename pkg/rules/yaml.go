@@ -24,6 +24,8 @@ type document struct {
 	*collector
 	root *yaml.Node          // nil when the file cannot be read as YAML
 	told map[*yaml.Node]bool // nodes that were reported and may be met again through an alias
+
+	quick quickFolder
 }
 
 // load reads a file as YAML and checks what libraries disagree about. The root
@@ -115,7 +117,10 @@ func (d *document) structure(root *yaml.Node) bool {
 // keys checks that the keys of a mapping are texts, no merge keys, and each
 // there once.
 func (d *document) keys(n *yaml.Node) {
-	seen := make(map[string]*yaml.Node, len(n.Content)/2)
+	var seen map[string]*yaml.Node
+	if len(n.Content) > 2 {
+		seen = make(map[string]*yaml.Node, len(n.Content)/2)
+	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k := n.Content[i]
 		if k.Kind == yaml.AliasNode {
@@ -131,7 +136,9 @@ func (d *document) keys(n *yaml.Node) {
 				d.fault(d.place(n.Content[i]), "key %s is already there in line %d; write it once", quote(k.Value), d.place(first).line)
 				continue
 			}
-			seen[k.Value] = n.Content[i]
+			if seen != nil {
+				seen[k.Value] = n.Content[i]
+			}
 		}
 	}
 }

@@ -47,6 +47,7 @@ func TestNATSScripts(t *testing.T) {
 			}
 			p.Cmds["provision"] = f.provision
 			p.Cmds["store"] = f.store
+			p.Cmds["forget"] = f.forget
 			p.Cmds["keep"] = f.keep
 			p.Cmds["decide"] = f.decide
 			p.Cmds["arm"] = f.arm
@@ -91,6 +92,13 @@ func (f fixture) store(ts *testscript.TestScript, _ bool, args []string) {
 		_, err := f.js.Publish(within(ts), subject, []byte(strings.TrimSpace(data)))
 		ts.Check(err)
 	}
+}
+
+// forget drops all webhooks, as their age does.
+func (f fixture) forget(ts *testscript.TestScript, _ bool, _ []string) {
+	events, err := f.js.Stream(within(ts), stream.Events)
+	ts.Check(err)
+	ts.Check(events.Purge(within(ts)))
 }
 
 // keep registers the rules of a file, as a tagger that loads them does: keep RULES,

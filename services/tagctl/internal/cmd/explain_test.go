@@ -76,7 +76,7 @@ func FuzzSnippet(f *testing.F) {
 	f.Add("\xff\n\r\u0085\u2028", 0, 9)
 	f.Add("", -1, 0)
 	f.Fuzz(func(t *testing.T, text string, start, end int) {
-		for line := range strings.SplitSeq(wrap(noTerminal, 8, 8, snippet(text, rules.Evidence{Start: start, End: end})), "\n") {
+		for line := range strings.SplitSeq(wrap(noTerminal, 8, 8, (&evidenceTexts{}).snippet(text, rules.Evidence{Start: start, End: end})), "\n") {
 			if n := uniseg.StringWidth(line); n > noTerminal {
 				t.Errorf("%d columns: %q", n, line)
 			}
@@ -107,7 +107,7 @@ func TestSnippet(t *testing.T) {
 		{"x", 1, 0, "(the message in LIVECHAT_EVENTS is another than the one decided on)"},
 		{"x", -1, 0, "(the message in LIVECHAT_EVENTS is another than the one decided on)"},
 	} {
-		if got := snippet(test.text, rules.Evidence{Start: test.start, End: test.end}); got != test.want {
+		if got := (&evidenceTexts{}).snippet(test.text, rules.Evidence{Start: test.start, End: test.end}); got != test.want {
 			t.Errorf("%q %d to %d:\n%s\nwant\n%s", test.text, test.start, test.end, got, test.want)
 		}
 	}
@@ -132,9 +132,12 @@ func TestExplanationIsSafe(t *testing.T) {
 		DeadLetters: []deadLetter{{At: now, Stage: "apply", Reason: bad}},
 		Texts:       &evidenceTexts{AsDecided: true, Fields: []evidenceText{{EventID: bad, Field: bad, Text: &text, number: 1}}},
 	}
+	m := transcript.Message{EventID: bad, Author: transcript.Customer, Texts: []transcript.Text{{Field: bad, Text: text}}}
+	e.Texts.chat = &transcript.Transcript{Messages: []transcript.Message{m, m}}
 	var b bytes.Buffer
 	s := &session{stdout: bufio.NewWriter(&b), width: noTerminal}
 	s.printExplanation(e, shown(bad))
+	s.printVerdicts(e, s.newScreen("never"), false, "")
 	s.printListed(&d)
 	if err := s.json(e); err != nil {
 		t.Fatal(err)

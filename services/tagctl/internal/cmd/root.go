@@ -83,7 +83,7 @@ setting, NATS, Redis, LiveChat).
 What is asked for and the reason of exit status 1 go to standard output, the
 reason of exit status 2 and remarks to standard error.
 
-Environment (what begins with LIVECHAT_ is for rules try --fetch alone):
+Environment (what begins with LIVECHAT_ is for --fetch of rules try and rules explain alone):
 ` + strings.TrimRight(config.Usage(settings{}), "\n"),
 		Example: `  tagctl rules check                          is configs/rules.yaml in order?
   tagctl rules test                           do the examples in configs/rules_test.yaml hold?

@@ -84,30 +84,40 @@ type threadWebhooks struct {
 	EndedBy string     `json:"ended_by"` // the webhook that told, "" for none
 }
 
-// evidenceTexts are the fields of messages that evidence is of.
+// evidenceTexts are the fields of messages that evidence is of, and what the
+// rules of that day say about the chat.
 type evidenceTexts struct {
+	From string `json:"from"` // fromStream or fromLiveChat
 	// AsDecided says that the transcript is the very one that was decided on.
-	AsDecided bool           `json:"as_decided"`
-	Messages  int            `json:"-"`
+	AsDecided   bool `json:"as_decided"`
+	RulesKept   bool `json:"rules_kept"`   // the rules of that day are in NATS
+	RulesUsable bool `json:"rules_usable"` // and this program can use them
+	// TagsAgain are the tags that these rules give for the chat; null where there
+	// are no such rules or is no chat.
+	TagsAgain []string       `json:"tags_again"`
 	Fields    []evidenceText `json:"fields"`
 
 	chat *transcript.Transcript
+	lost bool       // nothing is left of the chat
 	set  *rules.Set // of that day; nil where there are none to use
-	kept bool       // the rules are in NATS, be they of use or not
-	// again is what these rules say about the chat. It is told where it differs
-	// from the record.
-	again rules.Result
 }
+
+// Where a chat is from.
+const (
+	fromStream   = "stream" // LIVECHAT_EVENTS
+	fromLiveChat = "livechat"
+)
 
 type evidenceText struct {
 	EventID string  `json:"event_id"`
 	Field   string  `json:"field"`
 	Text    *string `json:"text"` // null: no longer in LIVECHAT_EVENTS
-	number  int     // of the message in the transcript
+	number  int     // of the message in the transcript, from 1; 0 for none
+	index   int     // of the text in the message
 }
 
 func (s *session) rulesExplain() *cobra.Command {
-	var text, all bool
+	var text, fetch, all bool
 	var only string
 	color := choice{value: "auto", of: []string{"auto", "always", "never"}}
 	c := &cobra.Command{
@@ -125,23 +135,35 @@ and the verdict on each rule, by the rules of that day, as tagctl rules try show
 them. That needs the webhooks in LIVECHAT_EVENTS, which are kept for days, and the
 rules in AUTOTAG_RULES. Places count characters from 1.
 
+Where LIVECHAT_EVENTS no longer has the chat as it was decided on, --fetch asks
+LiveChat for it, with the token in the settings: one billed call, or two where LiveChat
+sends it on to another region. What LiveChat shows now may not be what was decided on;
+if so, it is said.
+
 The decision is read from NATS (NATS_URL, NATS_CREDS); nothing is changed. The rules
 in force are those that a tagger loaded last; where none has, those of the rules file.
 
 Exit status: 0 there is a decision; 1 there is none, with what is known instead;
-2 wrong usage, or NATS is out of reach.
+2 wrong usage, or NATS or LiveChat is out of reach.
 
 With -o json: {"organization_id", "chat_id", "thread_id", "decision", "decision_seq",
 "earlier": [{"seq", "decided_at", "reason", "rules_version", "tags"}], "rules_in_force",
 "calls": [{"at", "decision_seq", "op", "tag", "state", "attempt", "result"}],
 "dead_letters": [{"at", "stage", "reason"}], "timer_at", "fired_at", "retry_at",
 "webhooks": {"count", "newest", "started", "ended_at", "ended_by"},
-"texts": {"as_decided", "fields": [{"event_id", "field", "text"}]},
+"texts": {"from", "as_decided", "rules_kept", "rules_usable", "tags_again",
+"fields": [{"event_id", "field", "text"}]},
 "others": [{"organization_id", "chat_id", "thread_id"}]}. decision is the record in
 AUTOTAG_DECISIONS, its start and end counting characters from 0; it is null where
-there is none, and webhooks is null where there is one. texts is null without --text.`,
+there is none, and webhooks is null where there is one. texts is null without --text.
+In it from is stream (LIVECHAT_EVENTS) or livechat; as_decided says that this is the
+very chat that was decided on; rules_kept that AUTOTAG_RULES has the rules of that day,
+rules_usable that this tagctl can use them; tags_again are the tags that they give for
+this chat, what people did to tags aside; it is null where there are no such rules or
+nothing is left of the chat. The text of a field is null where it is not in the chat.`,
 		Example: `  tagctl rules explain SJ4K2R8V0P
   tagctl rules explain https://my.livechatinc.com/archives/SJ4K2R8V0P --text
+  tagctl rules explain SJ4K2R8V0P --fetch --rule parcel-late
   tagctl rules explain PJ0MRSHTDG/SJ4K2R8V0P -o json | jq .decision.tags`,
 		Args:              args(1, 1),
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -150,8 +172,9 @@ there is none, and webhooks is null where there is one. texts is null without --
 			if err != nil {
 				return usageError(c, err)
 			}
+			text = text || fetch
 			if flags := c.Flags(); !text && (flags.Changed("all") || flags.Changed("rule") || flags.Changed("color")) {
-				return usageError(c, errors.New("--all, --rule and --color are about the chat, which is shown with --text"))
+				return usageError(c, errors.New("--all, --rule and --color are about the chat, which is shown with --text or --fetch"))
 			}
 			nc, js, err := s.connect()
 			if err != nil {
@@ -166,20 +189,35 @@ there is none, and webhooks is null where there is one. texts is null without --
 			if err := s.inForce(c.Context(), r, e); err != nil {
 				return err
 			}
-			if text && e.Decision != nil {
-				if e.Texts, err = r.texts(c.Context(), e); err == nil {
-					err = r.matchAgain(c.Context(), e)
-				}
+			switch {
+			case text && e.Decision != nil:
+				set, kept, err := r.rulesOf(c.Context(), e.Decision.RulesVersion)
 				if err != nil {
 					return err
 				}
+				if set != nil && c.Flags().Changed("rule") {
+					if err := requireRule(set, only, "tagctl rules explain --text --all"); err != nil {
+						return fmt.Errorf("by the rules of that day, %s: %w", shortVersion(set.Version), err)
+					}
+				}
+				if e.Texts, err = s.texts(c.Context(), r, e, fetch); err != nil {
+					return err
+				}
+				e.Texts.RulesKept, e.Texts.RulesUsable, e.Texts.set = kept, set != nil, set
+				e.matchAgain()
+			case fetch:
+				fmt.Fprintln(s.stderr, "tagctl: LiveChat is not asked: nothing is decided yet; tagctl rules try --thread THREAD --fetch shows what the rules say")
 			}
 			if s.wantsJSON() {
 				err = s.json(e)
 			} else {
 				s.printExplanation(e, shown(args[0]))
-				if e.Texts != nil {
+				switch {
+				case e.Texts != nil:
 					s.printVerdicts(e, s.newScreen(color.value), all, only)
+				case e.Decision != nil:
+					fmt.Fprintln(s.stdout)
+					s.note("--text shows what people wrote: the chat with the finds marked, and the verdict on each rule")
 				}
 			}
 			if err == nil && e.Decision == nil {
@@ -190,6 +228,7 @@ there is none, and webhooks is null where there is one. texts is null without --
 	}
 	flags := c.Flags()
 	flags.BoolVar(&text, "text", false, "show the chat too, with the finds and the verdict on each rule")
+	flags.BoolVar(&fetch, "fetch", false, "as --text; ask LiveChat where NATS no longer has the chat (one billed call)")
 	flags.BoolVar(&all, "all", false, "with --text: show the verdict on each rule")
 	flags.StringVar(&only, "rule", "", "with --text: show the verdict on the rule of this `NAME` only")
 	flags.Var(&color, "color", "with --text: colours: auto, always or never")
@@ -426,54 +465,86 @@ func (s *session) inForce(ctx context.Context, r reader, e *explanation) error {
 	return nil
 }
 
-// texts reads the messages that the decision's evidence is of, as they were
-// when it was decided.
-func (r reader) texts(ctx context.Context, e *explanation) (*evidenceTexts, error) {
+// rulesOf gives the rules of a version: kept says that they are in NATS, and set
+// is nil if they are not or are of no use today.
+func (r reader) rulesOf(ctx context.Context, version string) (set *rules.Set, kept bool, err error) {
+	stored, found, err := stream.Last(ctx, r.nc, "KV_"+stream.RulesBucket, "$KV."+stream.RulesBucket+"."+version)
+	if err != nil || !found || len(stored.Data) == 0 { // a deleted one is empty
+		return nil, false, unlessMissing(err)
+	}
+	text, err := stream.UnpackRules(stored.Data)
+	if err != nil {
+		return nil, true, nil // the record still tells what was decided
+	}
+	// What another version of this program took may be at fault today.
+	set, _ = rules.Parse("rules "+shortVersion(version), text)
+	return set, true, nil
+}
+
+// texts looks up the chat that was decided on: in LIVECHAT_EVENTS, and with fetch
+// in LiveChat if it is not there as it was.
+func (s *session) texts(ctx context.Context, r reader, e *explanation, fetch bool) (*evidenceTexts, error) {
 	k := transcript.Key{Org: e.OrganizationID, Chat: e.ChatID, Thread: e.ThreadID}
 	reduction, _, err := r.reduce(ctx, k, e.Decision.Transcript.Seq)
 	if err != nil {
 		return nil, err
 	}
+	t := textsOf(e.Decision, reduction)
+	t.From = fromStream
+	if !fetch {
+		return t, nil
+	}
+	if t.AsDecided {
+		fmt.Fprintf(s.stderr, "tagctl: LiveChat is not asked: %s has the chat as it was decided on\n", stream.Events)
+		return t, nil
+	}
+	v, err := s.fetchSettings()
+	if err != nil {
+		return nil, err
+	}
+	if reduction, err = s.fetch(ctx, v, k); err != nil {
+		return nil, err
+	}
+	t = textsOf(e.Decision, reduction)
+	t.From = fromLiveChat
+	if !t.AsDecided {
+		t.chat.Complete = !t.chat.Cut // LiveChat shows all of it
+	}
+	return t, nil
+}
+
+// textsOf gives the messages that the evidence of a decision is of, as a
+// reduction of its thread has them.
+func textsOf(d *decision.Record, reduction *transcript.Reduction) *evidenceTexts {
 	// The first reading is the one that decisions are of.
 	readings, _ := reduction.Readings(1)
 	t := &evidenceTexts{
-		AsDecided: readings[0].Digest() == e.Decision.Transcript.Digest,
-		Messages:  len(readings[0].Messages),
+		AsDecided: readings[0].Digest() == d.Transcript.Digest,
 		Fields:    []evidenceText{},
 		chat:      readings[0],
+		lost:      len(readings[0].Messages) == 0 && d.Transcript.Messages > 0,
 	}
-	t.chat.Complete = e.Decision.Transcript.Complete
-	for _, k := range e.Decision.Skipped {
+	t.chat.Complete = d.Transcript.Complete
+	for _, k := range d.Skipped {
 		if k.Why == rules.WhyPersonSet {
 			t.chat.Tagged = append(t.chat.Tagged, k.Tag)
 		}
 	}
-	for _, hit := range slices.Concat(e.Decision.Tags, e.Decision.Shadow) {
+	for _, hit := range slices.Concat(d.Tags, d.Shadow) {
 		for _, ev := range hit.Evidence {
 			if t.of(ev) == nil {
 				t.Fields = append(t.Fields, textOf(readings[0], ev))
 			}
 		}
 	}
-	return t, nil
+	return t
 }
 
-// matchAgain looks at the chat by the rules of that day, where they are kept.
-func (r reader) matchAgain(ctx context.Context, e *explanation) error {
-	version := e.Decision.RulesVersion
-	kept, found, err := stream.Last(ctx, r.nc, "KV_"+stream.RulesBucket, "$KV."+stream.RulesBucket+"."+version)
-	if err != nil || !found || len(kept.Data) == 0 { // a deleted one is empty
-		return unlessMissing(err)
-	}
+// matchAgain looks at the chat by the rules of that day, where there are both.
+func (e *explanation) matchAgain() {
 	t := e.Texts
-	t.kept = true
-	text, err := stream.UnpackRules(kept.Data)
-	if err != nil {
-		return nil // the record still tells what was decided
-	}
-	// What another version of this program took may be at fault today.
-	if t.set, _ = rules.Parse("rules "+shortVersion(version), text); t.set == nil {
-		return nil
+	if t.set == nil || t.lost {
+		return
 	}
 	for _, k := range e.Decision.Skipped {
 		i := slices.IndexFunc(t.set.Rules, func(r *rules.Rule) bool { return r.Name == k.Rule })
@@ -482,8 +553,23 @@ func (r reader) matchAgain(ctx context.Context, e *explanation) error {
 			t.chat.Tagged = append(t.chat.Tagged, t.set.Rules[i].UnlessTagged[0])
 		}
 	}
-	t.again = t.set.Match(t.chat)
-	return nil
+	t.TagsAgain = t.set.Match(t.chat).TagSet()
+}
+
+// recorded is what the record tells of finds in the chat, for where there are no
+// rules to look for them.
+func (e *explanation) recorded() rules.Explanation {
+	var found rules.Explanation
+	for _, hit := range slices.Concat(e.Decision.Tags, e.Decision.Shadow) {
+		places := &rules.Finding{}
+		for _, ev := range hit.Evidence {
+			if in := e.Texts.of(ev); in.Text != nil && fits(*in.Text, ev) {
+				places.Places = append(places.Places, rules.Place{Message: in.number - 1, Text: in.index, Start: ev.Start, End: ev.End})
+			}
+		}
+		found.Rules = append(found.Rules, rules.RuleVerdict{Verdict: rules.Matched, Body: places})
+	}
+	return found
 }
 
 // of is the text that a piece of evidence is of, nil where it was not looked up.
@@ -505,9 +591,9 @@ func textOf(t *transcript.Transcript, ev rules.Evidence) evidenceText {
 			continue
 		}
 		f.number = i + 1
-		for _, x := range m.Texts {
+		for j, x := range m.Texts {
 			if x.Field == ev.Field {
-				f.Text = &x.Text
+				f.Text, f.index = &x.Text, j
 				return f
 			}
 		}

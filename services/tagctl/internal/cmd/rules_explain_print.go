@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"autotag/pkg/decision"
 	"autotag/pkg/rules"
@@ -111,8 +112,8 @@ func (s *session) printDecision(e *explanation) {
 	if n := len(e.Earlier) - mostLines; n > 0 {
 		s.label("", fmt.Sprintf("and %s before those", count(n, "decision")))
 	}
-	if e.Texts != nil && !e.Texts.AsDecided {
-		s.label("messages", fmt.Sprintf("%s does not give the very transcript that was decided on: what is shown may differ from it", stream.Events))
+	if e.Texts != nil && !e.Texts.AsDecided && !e.Texts.lost {
+		s.label("messages", e.Texts.source()+" does not give the very transcript that was decided on: what is shown may differ from it")
 	}
 	fmt.Fprintln(s.stdout)
 	if len(d.Tags) == 0 {
@@ -150,38 +151,64 @@ func (s *session) printHits(e *explanation, hits []rules.Hit, remark string) {
 	}
 }
 
+// note prints what is worth knowing besides.
+func (s *session) note(text string) { fmt.Fprintln(s.stdout, s.wrap(0, 0, text)) }
+
 // printVerdicts shows the chat with the finds marked, and what the rules of that
 // day say about it.
 func (s *session) printVerdicts(e *explanation, sc screen, all bool, only string) {
 	fmt.Fprintln(s.stdout)
 	t := e.Texts
-	note := func(text string) { fmt.Fprintln(s.stdout, s.wrap(0, 0, text)) }
 	switch {
-	case t.Messages == 0 && e.Decision.Transcript.Messages > 0:
-		note("The webhooks of this thread are no longer in " + stream.Events + ": the record above is all that is known of it.")
+	case t.lost && t.From == fromLiveChat:
+		s.note("LiveChat shows no message of the chat any more: the record above is all that is known of it.")
 		return
-	case t.set == nil && t.kept:
-		note("The rules of that day, " + shortVersion(e.Decision.RulesVersion) + ", are kept, but this tagctl cannot use them, so there are no verdicts; tagctl rules try shows what those of today say.")
-		return
-	case t.set == nil:
-		note("The rules of that day, " + shortVersion(e.Decision.RulesVersion) + ", are no longer kept, so there are no verdicts; tagctl rules try shows what those of today say.")
+	case t.lost:
+		s.note("The chat is no longer in " + stream.Events + ": the record above is all that is known of it here; " + askLiveChat + ".")
 		return
 	}
-	if only != "" && !slices.ContainsFunc(t.set.Rules, func(r *rules.Rule) bool { return r.Name == only }) {
-		note("No rule of that day is named " + word(only) + ".")
-		return
+	explained := e.recorded()
+	by := ", with the finds of the record marked"
+	if t.set != nil {
+		explained = t.set.Explain(t.chat)
+		by = ", by the rules of that day"
 	}
-	chat := "the chat as it was decided on, by the rules of that day"
-	if !t.AsDecided {
-		chat = "the chat as " + stream.Events + " has it, which is not what was decided on (LiveChat's API knew more, or some of it is gone), by the rules of that day"
-	}
-	note(chat + ":")
-	explained := t.set.Explain(t.chat)
-	if t.Messages > 0 {
+	s.note(t.title() + by + ":")
+	if len(t.chat.Messages) > 0 {
 		sc.chat(explained, t.chat)
 		fmt.Fprintln(s.stdout)
 	}
-	sc.verdicts(explained, t.chat, all, only)
+	if t.set != nil {
+		sc.verdicts(explained, t.chat, all, only)
+		s.printDifference(e, explained, only)
+	} else {
+		kept := "no longer kept"
+		if t.RulesKept {
+			kept = "kept, but this tagctl cannot use them"
+		}
+		s.note(fmt.Sprintf("The rules of that day, %s, are %s, so there are no verdicts; tagctl rules try --thread shows what those of today say.", shortVersion(e.Decision.RulesVersion), kept))
+	}
+	if !t.AsDecided && t.From == fromStream {
+		s.note("LiveChat may have the chat as it was; " + askLiveChat + ".")
+	}
+}
+
+// title says which chat it is.
+func (t *evidenceTexts) title() string {
+	switch {
+	case t.From == fromLiveChat && t.AsDecided:
+		return "the chat as LiveChat shows it, which is what was decided on"
+	case t.From == fromLiveChat:
+		return "the chat as LiveChat shows it now, which is not what was decided on (it has changed since, or less of it was known)"
+	case t.AsDecided:
+		return "the chat as it was decided on"
+	}
+	return "the chat as " + stream.Events + " has it, which is not what was decided on (LiveChat's API knew more, or some of it is gone)"
+}
+
+// printDifference says where the rules of that day give something else for the
+// chat than was decided.
+func (s *session) printDifference(e *explanation, explained rules.Explanation, only string) {
 	// Whose a tag was, and which tags the thread bore, the chat does not tell.
 	d := e.Decision
 	var unknown []string
@@ -194,22 +221,18 @@ func (s *session) printVerdicts(e *explanation, sc screen, all bool, only string
 			return v.Rule.Name == k.Rule && v.Verdict == rules.Matched
 		})
 		if matched && (only == "" || only == k.Rule) {
-			note(fmt.Sprintf("Rule %s did not give %s, which the chat does not tell: it %s.", word(k.Rule), word(k.Tag), skipReason(k)))
+			s.note(fmt.Sprintf("Rule %s did not give %s, which the chat does not tell: it %s.", word(k.Rule), word(k.Tag), skipReason(k)))
 		}
 	}
 	if d.More > 0 && len(d.Skipped) == 0 {
 		return // they may be what the record had no room for
 	}
-	decided, again := distinctTags(d.Tags, unknown), distinctTags(t.again.Tags, unknown)
+	isUnknown := func(tag string) bool { return slices.Contains(unknown, tag) }
+	decided := slices.DeleteFunc(rules.Result{Tags: d.Tags}.TagSet(), isUnknown)
+	again := slices.DeleteFunc(slices.Clone(e.Texts.TagsAgain), isUnknown)
 	if !slices.Equal(decided, again) {
-		note(fmt.Sprintf("By this chat the tags would be %s; decided were %s.", tagList(again), tagList(decided)))
+		s.note(fmt.Sprintf("By this chat the tags would be %s; decided were %s.", tagList(again), tagList(decided)))
 	}
-}
-
-// distinctTags gives the tags of hits, but for some, sorted.
-func distinctTags(hits []rules.Hit, but []string) []string {
-	tags := rules.Result{Tags: hits}.TagSet()
-	return slices.DeleteFunc(tags, func(t string) bool { return slices.Contains(but, t) })
 }
 
 // place says where a find is.
@@ -222,7 +245,7 @@ func place(ev rules.Evidence, found *evidenceText, texts *evidenceTexts) string 
 	}
 	number := ""
 	if found != nil && found.number > 0 && texts.AsDecided {
-		number = fmt.Sprintf("message %d of %d, ", found.number, texts.Messages)
+		number = fmt.Sprintf("message %d of %d, ", found.number, len(texts.chat.Messages))
 	}
 	characters := fmt.Sprintf("character %d", ev.Start+1)
 	if ev.End > ev.Start+1 {
@@ -231,21 +254,36 @@ func place(ev rules.Evidence, found *evidenceText, texts *evidenceTexts) string 
 	return fmt.Sprintf("%sevent %s (%s, %s, %s)", number, word(ev.EventID), author, word(ev.Field), characters)
 }
 
+// source names where the chat is from.
+func (t *evidenceTexts) source() string {
+	if t.From == fromLiveChat {
+		return "LiveChat"
+	}
+	return stream.Events
+}
+
 // snippet shows a find in its text, or says why it cannot.
 func (e *explanation) snippet(text *string, ev rules.Evidence) string {
 	switch {
 	case text != nil:
-		return snippet(*text, ev)
+		return e.Texts.snippet(*text, ev)
+	case e.Texts.From == fromLiveChat:
+		return "(LiveChat does not show the message any more)"
 	case e.Decision.Transcript.From.API > 0:
 		return fmt.Sprintf("(the message is not in %s: it was told by LiveChat's API, or is too old)", stream.Events)
 	}
 	return fmt.Sprintf("(the message is not in %s any more)", stream.Events)
 }
 
-func snippet(text string, ev rules.Evidence) string {
+// fits says whether a find can be one in a text.
+func fits(text string, ev rules.Evidence) bool {
+	return 0 <= ev.Start && ev.Start <= ev.End && ev.End <= utf8.RuneCountInString(text)
+}
+
+func (t *evidenceTexts) snippet(text string, ev rules.Evidence) string {
 	runes := []rune(text)
-	if ev.Start < 0 || ev.End < ev.Start || ev.End > len(runes) {
-		return fmt.Sprintf("(the message in %s is another than the one decided on)", stream.Events)
+	if !fits(text, ev) {
+		return fmt.Sprintf("(the message in %s is another than the one decided on)", t.source())
 	}
 	before, found, after := runes[:ev.Start], runes[ev.Start:ev.End], runes[ev.End:]
 	var b strings.Builder

@@ -143,7 +143,7 @@ func (sc screen) chat(e rules.Explanation, chat *transcript.Transcript) {
 		for j, text := range m.Texts {
 			name := authorText(m)
 			if text.Field != "text" {
-				name += ", " + visibleText(text.Field)
+				name += ", " + word(text.Field)
 			}
 			if len(chat.Messages) > 1 {
 				name = fmt.Sprintf("%d %s", i+1, name)

@@ -209,6 +209,7 @@ type view struct {
 	source transcript.Text
 
 	plain      []char
+	bare       []char
 	foldedBy   [4]*foldedText // by options.index
 	strippedBy [4]*[]unit
 }
@@ -217,12 +218,21 @@ type view struct {
 func (v *view) chars() []char {
 	if v.plain == nil {
 		if v.source.Markdown {
-			v.plain = markdownChars(v.source.Text)
+			v.plain = v.withoutMarkdown()
 		} else {
 			v.plain = plainChars(v.source.Text)
 		}
 	}
 	return v.plain
+}
+
+// withoutMarkdown gives the text without Markdown, whether it is marked as such or
+// not.
+func (v *view) withoutMarkdown() []char {
+	if v.bare == nil {
+		v.bare = markdownChars(v.source.Text)
+	}
+	return v.bare
 }
 
 func (v *view) text() string {
@@ -246,7 +256,7 @@ func (v *view) folded(o options) foldedText {
 func (v *view) stripped(o options) []unit {
 	made := &v.strippedBy[o.index()]
 	if *made == nil {
-		units := fold(markdownChars(v.source.Text), o)
+		units := fold(v.withoutMarkdown(), o)
 		*made = &units
 	}
 	return **made

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"bytes"
 	"strings"
 )
 
@@ -16,7 +17,7 @@ type cannedIndex struct {
 type cannedItem struct {
 	leaf           int32
 	pattern        cannedPattern
-	before, behind string // the letters before the first and behind the last placeholder
+	before, behind []byte // the letters before the first and behind the last placeholder
 }
 
 // cannedKey is how many bytes of letters those with placeholders are looked up by.
@@ -31,14 +32,14 @@ func (x *cannedIndex) add(leaf int32, p cannedPattern) {
 		return // never found
 	}
 	first, last := p.pieces[0], p.pieces[len(p.pieces)-1]
-	item := cannedItem{leaf, p, string(lettersOf(nil, first.units)), string(lettersOf(nil, last.units))}
+	item := cannedItem{leaf, p, lettersOf(nil, first.units), lettersOf(nil, last.units)}
 	at := int32(len(x.items))
 	x.items = append(x.items, item)
 	if len(p.pieces) == 1 {
-		x.whole[item.before] = append(x.whole[item.before], at)
+		x.whole[string(item.before)] = append(x.whole[string(item.before)], at)
 		return
 	}
-	key := item.before[:min(len(item.before), cannedKey)]
+	key := string(item.before[:min(len(item.before), cannedKey)])
 	x.parts[key] = append(x.parts[key], at)
 }
 
@@ -69,7 +70,7 @@ func (s *match) findCanned(x *cannedIndex, options int, v *view) {
 	if !v.source.Markdown && (stream.hardRuns > 0 || strings.ContainsAny(v.source.Text, "<&[`~\\")) {
 		// Markdown may take letters away from this text, or bring letters and
 		// the marks on them together.
-		chars := markdownChars(v.source.Text)
+		chars := v.withoutMarkdown()
 		s.plainStream.fold(charsText(chars), chars, stream.table, stream.ascii)
 		stream = &s.plainStream
 	}
@@ -80,7 +81,7 @@ func (s *match) findCanned(x *cannedIndex, options int, v *view) {
 	for n := 0; n <= min(len(s.letters), cannedKey) && len(x.parts) > 0; n++ {
 		for _, at := range x.parts[string(s.letters[:n])] {
 			item := &x.items[at]
-			if text := string(s.letters); strings.HasPrefix(text, item.before) && strings.HasSuffix(text, item.behind) {
+			if bytes.HasPrefix(s.letters, item.before) && bytes.HasSuffix(s.letters, item.behind) {
 				s.tryCanned(item, options, v)
 			}
 		}

@@ -33,12 +33,6 @@ type matcher struct {
 	searches sync.Pool
 }
 
-// A sideKey says which messages a rule looks at.
-type sideKey struct {
-	from     From
-	internal bool
-}
-
 // A node is a group, or the entries of a list, which all uses of the list with
 // the same options share.
 type node struct {
@@ -82,6 +76,9 @@ type edge struct {
 	parent, ordinal int32
 	veto            bool // in a none list
 }
+
+// term gives the term that is used.
+func (m *matcher) term(use edge) *Term { return m.nodes[use.parent].children[use.ordinal].term }
 
 // matcher gives the compiled form of the set.
 func (s *Set) matcher() *matcher {
@@ -300,7 +297,7 @@ func (c *compiler) index() {
 			if c.canned[i] == nil {
 				c.canned[i] = newCannedIndex()
 			}
-			c.canned[i].add(int32(id), newCannedPattern(t.Text, key.options))
+			c.canned[i].add(int32(id), folds.canned(t.Text, key.options))
 		default:
 			if p := folds.pattern(t, key.options); len(p.units) > 0 {
 				shapes[i] = append(shapes[i], newShape(int32(id), p))

@@ -241,7 +241,7 @@ func (a *adviser) cannedFinds(t, u *Term) bool {
 // Markdown.
 const maxCanned = 5000
 
-// cannedPattern is newCannedPattern, once for each text and for not too many.
+// cannedPattern gives the pattern of a canned text, once for each text and for not too many.
 func (a *adviser) cannedPattern(t *Term) (p cannedPattern, ok bool) {
 	key := keyOf(t)
 	if p, ok := a.canned[key]; ok {
@@ -250,7 +250,7 @@ func (a *adviser) cannedPattern(t *Term) (p cannedPattern, ok bool) {
 	if len(a.canned) == maxCanned || len(t.Text) > 2000 || !a.spends(1000) {
 		return p, false
 	}
-	p = newCannedPattern(t.Text, key.options)
+	p = a.folds.canned(t.Text, key.options)
 	a.canned[key] = p
 	return p, true
 }

@@ -95,23 +95,38 @@ func TestQuickFoldIsTheSame(t *testing.T) {
 	f := new(quickFolder)
 	rapid.Check(t, func(t *rapid.T) {
 		term := &Term{
-			Kind: rapid.SampledFrom([]Kind{Literal, Word, Contains}).Draw(t, "kind"),
+			Kind: rapid.SampledFrom([]Kind{Literal, Word, Contains, Canned}).Draw(t, "kind"),
 			Text: drawText(t, "text") + rapid.StringN(0, 5, -1).Draw(t, "more") + rapid.SampledFrom([]string{"", "*", "* b", "* - b", "*-"}).Draw(t, "star"),
 		}
 		o := options{rapid.Bool().Draw(t, "case exact"), rapid.Bool().Draw(t, "accents exact")}
+		if term.Kind == Canned {
+			term.Text += rapid.SampledFrom([]string{"", "%n%", " - %n%, **x**", "%n%-"}).Draw(t, "gap")
+			got, want := f.canned(term.Text, o).pieces, referenceCanned(term.Text, o).pieces
+			if !slices.EqualFunc(got, want, func(a, b cannedPiece) bool {
+				withoutPlaces(b.units)
+				return slices.Equal(a.units, b.units) && a.before == b.before && a.after == b.after
+			}) {
+				t.Fatalf("canned %+q: %v, want %v", term.Text, got, want)
+			}
+			return
+		}
 		want := containsPattern(term.Text, o)
 		if term.Kind != Contains {
 			want = literalPattern(term.Text, o, term.Kind == Literal)
 		}
 		got := f.pattern(term, o)
 		got.needle = needleOf(got.units)
-		for i := range want.units {
-			want.units[i].start, want.units[i].end = 0, 0
-		}
+		withoutPlaces(want.units)
 		if !slices.Equal(got.units, want.units) || got.edges != want.edges || got.needle != want.needle {
 			t.Fatalf("%+q (kind %d): %v, want %v", term.Text, term.Kind, got, want)
 		}
 	})
+}
+
+func withoutPlaces(units []unit) {
+	for i := range units {
+		units[i].start, units[i].end = 0, 0
+	}
 }
 
 // Of plain terms the short way says what the long one does.

@@ -59,44 +59,49 @@ type TermPlace struct {
 // veto too. A rule is covered when it matched. Only cases count that ask what
 // comes of the rule.
 func (s *Set) Coverage(cases []Case) Coverage {
-	places := s.places()
-	matched := map[*Rule]bool{}
+	m := s.matcher()
+	search := newMatch(m)
+	byName := make(map[string]int, len(s.Rules))
+	for i, r := range s.Rules {
+		byName[r.Name] = i
+	}
+	matched := make([]bool, len(s.Rules))
 	found := map[place]bool{}
+	asking := make([]uint8, len(m.nodes)) // the sides of the rules that come to a node and of which a case asks, as bits
 	for _, c := range cases {
-		search := s.search(c.Chat)
-		byName := map[string]bool{}
-		result := matchReference(s.Rules, search)
+		search.findLeaves(c.Chat, false)
+		result := search.result()
+		note := func(name string) {
+			i := byName[name]
+			matched[i] = matched[i] || c.asks(s.Rules[i])
+		}
 		for _, h := range slices.Concat(result.Tags, result.Shadow) {
-			byName[h.Rule] = true
+			note(h.Rule)
 		}
 		for _, k := range result.Skipped {
-			byName[k.Rule] = true
+			note(k.Rule)
 		}
-		for _, r := range s.Rules {
-			if r.Status == Off || !inGroups(r, c.Chat) || !c.asks(r) {
-				continue
-			}
-			matched[r] = matched[r] || byName[r.Name]
-			side := search.side(r)
-			for _, t := range places.leaves[r] {
-				if at := placeOf(t); !found[at] && len(side.found(t, wholeChat)) > 0 {
-					found[at] = true
-				}
+		clear(asking)
+		for i, r := range s.Rules {
+			if r.Status != Off && !r.Fallback && inGroups(r, c.Chat) && c.asks(r) {
+				asking[m.ruleRoot[i]] |= 1 << m.ruleSide[i]
 			}
 		}
+		search.cover(asking, found)
+		search.reset()
 	}
 
 	c := Coverage{ByRule: []RuleCoverage{}, ByList: []ListCoverage{}}
 	rules, lists := map[string]int{}, map[string]int{}
-	for _, r := range s.Rules {
+	for i, r := range s.Rules {
 		if r.Status == Off {
 			continue
 		}
 		rules[r.Name] = len(c.ByRule)
-		c.ByRule = append(c.ByRule, RuleCoverage{Rule: r.Name, Line: r.Line, Matched: matched[r], Uncovered: []TermPlace{}})
-		c.Rules.add(matched[r])
+		c.ByRule = append(c.ByRule, RuleCoverage{Rule: r.Name, Line: r.Line, Matched: matched[i], Uncovered: []TermPlace{}})
+		c.Rules.add(matched[i])
 	}
-	for _, p := range places.all {
+	for _, p := range s.places() {
 		isFound := found[place{p.Line, p.Column}]
 		c.Terms.add(isFound)
 		var share *Share
@@ -120,6 +125,38 @@ func (s *Set) Coverage(cases []Case) Coverage {
 	return c
 }
 
+// cover notes the places of the terms that are found where they count.
+func (s *match) cover(asking []uint8, found map[place]bool) {
+	if len(s.leaves) == 0 {
+		return
+	}
+	// The children of a node come before it.
+	for id := len(asking) - 1; id >= 0; id-- {
+		if asking[id] == 0 {
+			continue
+		}
+		for _, ch := range s.m.nodes[id].children {
+			if ch.kind == Group || ch.kind == List {
+				asking[ch.id] |= asking[id]
+			}
+		}
+	}
+	for _, leaf := range s.leaves {
+		for _, use := range s.m.leafUp.of(leaf.leaf) {
+			t := s.m.term(use)
+			for side := range uint8(len(s.sides)) {
+				if asking[use.parent]&(1<<side) == 0 || found[placeOf(t)] {
+					continue
+				}
+				s.lookAt(side, wholeChat)
+				if s.firstFind(t, leaf.leaf) >= 0 {
+					found[placeOf(t)] = true
+				}
+			}
+		}
+	}
+}
+
 // asks says whether the case looks at what comes of a rule.
 func (c Case) asks(r *Rule) bool {
 	if r.Status == Shadow {
@@ -135,50 +172,45 @@ func (s *Share) add(covered bool) {
 	}
 }
 
-// termPlaces are the terms of all rules that are not off, other than groups and
-// lists, by where they are written.
-type termPlaces struct {
-	all    []TermPlace       // each place once, in the order of the file
-	leaves map[*Rule][]*Term // all that a rule comes to, by lists too
-}
-
-func (s *Set) places() termPlaces {
-	p := termPlaces{leaves: map[*Rule][]*Term{}}
+// places gives the terms of all rules that are not off, other than groups and
+// lists, each place in the file once and in the order of the file.
+func (s *Set) places() []TermPlace {
+	var all []TermPlace
 	known := map[place]bool{}
-	for _, r := range s.Rules {
-		if r.Status == Off {
-			continue
-		}
-		seen := map[*Term]bool{}
-		var walk func(terms []*Term, list string)
-		walk = func(terms []*Term, list string) {
-			for _, t := range terms {
-				if seen[t] {
+	lists := map[*Term]bool{} // by their first entry
+	var walk func(r *Rule, list string, terms []*Term)
+	walk = func(r *Rule, list string, terms []*Term) {
+		for _, t := range terms {
+			switch t.Kind {
+			case Group:
+				walk(r, list, t.Any)
+				walk(r, list, t.All)
+				walk(r, list, t.None)
+			case List:
+				// Uses of a list share its entries.
+				if len(t.Entries) > 0 && !lists[t.Entries[0]] {
+					lists[t.Entries[0]] = true
+					walk(r, t.Text, t.Entries)
+				}
+			default:
+				at := placeOf(t)
+				if known[at] {
 					continue
 				}
-				seen[t] = true
-				switch t.Kind {
-				case Group:
-					walk(t.Any, list)
-					walk(t.All, list)
-					walk(t.None, list)
-				case List:
-					walk(t.Entries, t.Text)
-				default:
-					p.leaves[r] = append(p.leaves[r], t)
-					if at := placeOf(t); !known[at] {
-						known[at] = true
-						of := TermPlace{Rule: r.Name, List: list, Term: t.Text, Line: t.Line, Column: t.Column}
-						if list != "" {
-							of.Rule = ""
-						}
-						p.all = append(p.all, of)
-					}
+				known[at] = true
+				of := TermPlace{Rule: r.Name, List: list, Term: t.Text, Line: t.Line, Column: t.Column}
+				if list != "" {
+					of.Rule = ""
 				}
+				all = append(all, of)
 			}
 		}
-		walk([]*Term{&r.Body}, "")
 	}
-	slices.SortStableFunc(p.all, func(a, b TermPlace) int { return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column)) })
-	return p
+	for _, r := range s.Rules {
+		if r.Status != Off {
+			walk(r, "", []*Term{&r.Body})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b TermPlace) int { return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column)) })
+	return all
 }

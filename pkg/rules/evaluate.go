@@ -53,6 +53,7 @@ type match struct {
 	states  []ruleState
 	kept    []keptFind
 	matched []matchedRule
+	taken   map[string]bool // sets of which an active rule has matched
 }
 
 func newMatch(m *matcher) *match {
@@ -70,6 +71,7 @@ func newMatch(m *matcher) *match {
 		lists:       make(map[listKey]listOutcome),
 		visited:     make(map[visit]bool),
 		seen:        make(map[*Term]bool),
+		taken:       make(map[string]bool),
 	}
 }
 
@@ -154,9 +156,8 @@ func (m *matcher) match(t *transcript.Transcript) Result {
 }
 
 func (s *match) match(t *transcript.Transcript) Result {
-	s.t = t
 	defer s.reset()
-	s.findLeaves()
+	s.findLeaves(t, false)
 	return s.result()
 }
 
@@ -166,11 +167,16 @@ const maxKept = 256
 func (s *match) reset() {
 	s.t, s.side = nil, nil
 	s.leaves, s.finds = s.leaves[:0], s.finds[:0]
-	s.states, s.kept, s.matched = s.states[:0], s.kept[:0], s.matched[:0]
-	s.links, s.counted = s.links[:0], s.counted[:0]
 	for i := range s.sides {
 		s.sides[i].known = false
 	}
+	s.forget()
+}
+
+// forget forgets what the rules came to, but not what was found.
+func (s *match) forget() {
+	s.states, s.kept, s.matched = s.states[:0], s.kept[:0], s.matched[:0]
+	s.links, s.counted = s.links[:0], s.counted[:0]
 	s.lists = emptied(s.lists)
 	s.visited = emptied(s.visited)
 	s.seen = emptied(s.seen)
@@ -184,11 +190,13 @@ func emptied[K comparable, V any](m map[K]V) map[K]V {
 	return m
 }
 
-// findLeaves finds all leaves in all messages that any rule looks at.
-func (s *match) findLeaves() {
-	for i := range s.t.Messages {
-		message := &s.t.Messages[i]
-		if !slices.ContainsFunc(s.m.sides, func(k sideKey) bool { return k.has(message) }) {
+// findLeaves finds all leaves in all messages that any rule looks at, or
+// everywhere.
+func (s *match) findLeaves(t *transcript.Transcript, everywhere bool) {
+	s.t = t
+	for i := range t.Messages {
+		message := &t.Messages[i]
+		if !everywhere && !slices.ContainsFunc(s.m.sides, func(k sideKey) bool { return k.has(message) }) {
 			continue
 		}
 		s.message = i
@@ -197,10 +205,6 @@ func (s *match) findLeaves() {
 			s.scanText(&message.Texts[j])
 		}
 	}
-}
-
-func (k sideKey) has(m *transcript.Message) bool {
-	return (k.internal || !m.Internal) && fromSide(k.from, m.Author)
 }
 
 // result evaluates the rules that the finds lead to.
@@ -221,12 +225,13 @@ func (s *match) result() Result {
 		}
 		slices.SortFunc(s.matched, func(a, b matchedRule) int { return cmp.Compare(a.rule, b.rule) })
 	}
-	for i, matched := range s.matched {
+	clear(s.taken)
+	for _, matched := range s.matched {
 		r := s.m.rules[matched.rule]
-		late := r.Set != "" && slices.ContainsFunc(s.matched[:i], func(m matchedRule) bool {
-			before := s.m.rules[m.rule]
-			return before.Set == r.Set && before.Status == Active
-		})
+		late := r.Set != "" && s.taken[r.Set]
+		if r.Set != "" && r.Status == Active {
+			s.taken[r.Set] = true
+		}
 		if matched.evidence == nil {
 			matched.evidence = []Evidence{}
 		}
@@ -418,8 +423,10 @@ func (s *match) touchedChildren(node int32) []uint64 {
 }
 
 // look sets the messages that a rule is evaluated in.
-func (s *match) look(rule int32, in scope) {
-	i := s.m.ruleSide[rule]
+func (s *match) look(rule int32, in scope) { s.lookAt(s.m.ruleSide[rule], in) }
+
+// lookAt is look for the rules of a side.
+func (s *match) lookAt(i uint8, in scope) {
 	side := &s.sides[i]
 	if !side.known {
 		side.known, side.count, side.positions = true, 0, side.positions[:0]

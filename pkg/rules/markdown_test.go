@@ -41,14 +41,43 @@ func TestMarkdownText(t *testing.T) {
 	}
 }
 
-func TestLongTextIsNotReadAsMarkdown(t *testing.T) {
+// What honest texts have is read as Markdown; what is made to take the parser
+// long is not.
+func TestTextsThatAreReadAsMarkdown(t *testing.T) {
 	t.Parallel()
-	if got := charsText(markdownChars(strings.Repeat("*a*", maxMarkdown/3))); strings.Contains(got, "*") {
-		t.Error("a text within the bound is not read as Markdown")
+	r := strings.Repeat
+	for name, text := range map[string]string{
+		"emphasis":     r("**Refund** *my* order_1! ", 450),
+		"links":        r("See [our page of help](https://shop.example/help/with/orders?id=123456) for it.\n\n", 190),
+		"a list":       r("- an entry\n\n  - one below\n    - and another\n", 350),
+		"code":         "```\n" + r("\t\t\t\tif a[i] < b[i] { call(*p, x_y) }\n", 400) + "```",
+		"quotes":       r("> > > what they wrote\n> and answered\n\n", 350),
+		"line breaks":  "- one" + r("\n", 2000),
+		"to the bound": r("*", maxMarkdown),
+	} {
+		if !readsQuickly(text[:min(len(text), maxMarkdown)]) {
+			t.Errorf("%s: not read as Markdown", name)
+		}
 	}
-	long := strings.Repeat("[a](", maxMarkdown/4+1)
-	if got := charsText(markdownChars(long)); got != long {
-		t.Error("a text over the bound is read as Markdown")
+	for name, text := range map[string]string{
+		"long":            r("a", maxMarkdown+1),
+		"brackets":        r("[", 16<<10),
+		"targets":         r("[a](", 4<<10),
+		"emphasis":        r("*a_ ", 4<<10),
+		"tags":            r("<a", 8<<10),
+		"quotes":          r("> ", 8<<10),
+		"numbers":         r("1. ", 3000) + r("\n", 7000),
+		"lists":           r("* ", 300) + "a",
+		"lists by lines":  r("- a\n  - ", 189) + r("\n", 15_000),
+		"deep with tabs":  "- a\n" + r("\t", 60) + "- b",
+		"carriage return": r("- ", 20) + "a" + r("\r", 1000),
+	} {
+		if readsQuickly(text) {
+			t.Errorf("%s: read as Markdown", name)
+		}
+		if got := charsText(markdownChars(text)); got != text {
+			t.Errorf("%s: not searched as it is written", name)
+		}
 	}
 }
 

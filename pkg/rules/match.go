@@ -27,7 +27,7 @@ func (s *Set) MatchReference(t *transcript.Transcript) Result {
 // search begins a search for all terms of the set.
 func (s *Set) search(t *transcript.Transcript) *search {
 	s.compileOnce.Do(s.compile)
-	return newSearch(s.compiled, t)
+	return newSearch(t, referenceFinds(s.compiled, t))
 }
 
 // matchReference says which tags the rules ask for. Their terms, though not
@@ -160,7 +160,7 @@ func newFinder(t *Term) finder {
 		p := containsPattern(t.Text, o)
 		return func(v *view) (int, int, bool) { return p.find(v.folded(o)) }
 	case Canned:
-		c := newCannedPattern(t.Text, o)
+		c := referenceCanned(t.Text, o)
 		return func(v *view) (int, int, bool) { return c.find(v.stripped(o)) }
 	case Regex:
 		re, err := compileRegex(t.Text, o.caseExact)
@@ -209,6 +209,7 @@ type view struct {
 	source transcript.Text
 
 	plain      []char
+	bare       []char
 	foldedBy   [4]*foldedText // by options.index
 	strippedBy [4]*[]unit
 }
@@ -217,12 +218,21 @@ type view struct {
 func (v *view) chars() []char {
 	if v.plain == nil {
 		if v.source.Markdown {
-			v.plain = markdownChars(v.source.Text)
+			v.plain = v.withoutMarkdown()
 		} else {
 			v.plain = plainChars(v.source.Text)
 		}
 	}
 	return v.plain
+}
+
+// withoutMarkdown gives the text without Markdown, whether it is marked as such or
+// not.
+func (v *view) withoutMarkdown() []char {
+	if v.bare == nil {
+		v.bare = markdownChars(v.source.Text)
+	}
+	return v.bare
 }
 
 func (v *view) text() string {
@@ -246,7 +256,7 @@ func (v *view) folded(o options) foldedText {
 func (v *view) stripped(o options) []unit {
 	made := &v.strippedBy[o.index()]
 	if *made == nil {
-		units := fold(markdownChars(v.source.Text), o)
+		units := fold(v.withoutMarkdown(), o)
 		*made = &units
 	}
 	return **made
@@ -262,59 +272,77 @@ func compareFinds(a, b find) int {
 	return cmp.Or(cmp.Compare(a.message, b.message), cmp.Compare(a.text, b.text), cmp.Compare(a.start, b.start))
 }
 
-// A search holds the finds of all terms in one transcript.
+// A search gives the finds of all terms in one transcript.
 type search struct {
 	transcript *transcript.Transcript
-	compiled   map[*Term]*compiledTerm
-	views      [][]*view // by message and text
-	finds      map[*compiledTerm][]find
+	all        func(t *Term) []find // in all messages, at most one a message
+	sides      map[sideKey]side
 }
 
-func newSearch(compiled map[*Term]*compiledTerm, t *transcript.Transcript) *search {
-	s := &search{transcript: t, compiled: compiled, finds: make(map[*compiledTerm][]find)}
+func newSearch(t *transcript.Transcript, all func(t *Term) []find) *search {
+	return &search{transcript: t, all: all, sides: make(map[sideKey]side)}
+}
+
+// referenceFinds looks for each term when its finds are first asked for.
+func referenceFinds(compiled map[*Term]*compiledTerm, t *transcript.Transcript) func(t *Term) []find {
+	var texts [][]*view // by message and text
 	for _, m := range t.Messages {
 		views := make([]*view, 0, len(m.Texts))
 		for _, text := range m.Texts {
 			views = append(views, &view{source: text})
 		}
-		s.views = append(s.views, views)
+		texts = append(texts, views)
 	}
-	return s
-}
-
-// all gives the finds of a term in all messages, at most one a message.
-func (s *search) all(t *Term) []find {
-	compiled := s.compiled[t]
-	finds, ok := s.finds[compiled]
-	if !ok {
-		for i, views := range s.views {
-			for j, v := range views {
-				if start, end, found := compiled.find(v); found {
-					finds = append(finds, find{message: i, text: j, start: start, end: end})
-					break
+	known := make(map[*compiledTerm][]find)
+	return func(t *Term) []find {
+		of := compiled[t]
+		finds, ok := known[of]
+		if !ok {
+			for i, views := range texts {
+				for j, v := range views {
+					if start, end, found := of.find(v); found {
+						finds = append(finds, find{message: i, text: j, start: start, end: end})
+						break
+					}
 				}
 			}
+			known[of] = finds
 		}
-		s.finds[compiled] = finds
+		return finds
 	}
-	return finds
 }
 
-// A side is a search for one rule, among the messages that it looks at.
+// A side is a search among the messages that some rules look at.
 type side struct {
 	*search
 	position map[int]int // of a message among those of the side
 	outcomes map[evaluation]outcome
 }
 
+// side gives the side that a rule looks at.
 func (s *search) side(r *Rule) side {
-	position := make(map[int]int)
-	for i, m := range s.transcript.Messages {
-		if (r.Internal || !m.Internal) && fromSide(r.From, m.Author) {
-			position[i] = len(position)
+	key := sideKey{r.From, r.Internal}
+	of, known := s.sides[key]
+	if !known {
+		of = side{s, make(map[int]int), make(map[evaluation]outcome)}
+		for i := range s.transcript.Messages {
+			if key.has(&s.transcript.Messages[i]) {
+				of.position[i] = len(of.position)
+			}
 		}
+		s.sides[key] = of
 	}
-	return side{s, position, make(map[evaluation]outcome)}
+	return of
+}
+
+// A sideKey says which messages a rule looks at.
+type sideKey struct {
+	from     From
+	internal bool
+}
+
+func (k sideKey) has(m *transcript.Message) bool {
+	return (k.internal || !m.Internal) && fromSide(k.from, m.Author)
 }
 
 func fromSide(from From, a transcript.Author) bool {

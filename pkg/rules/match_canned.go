@@ -37,14 +37,16 @@ func gapOf(run []unit) gap {
 	return blankGap
 }
 
-// cannedChars gives the text of a canned response without Markdown, with the
-// mark of a gap for each placeholder.
-func cannedChars(s string) []char {
-	return markdownChars(placeholder.ReplaceAllString(s, string(gapMark)))
+// markGaps puts the mark of a gap in place of each placeholder.
+func markGaps(s string) string { return placeholder.ReplaceAllString(s, string(gapMark)) }
+
+// referenceCanned gives the pattern of a canned response.
+func referenceCanned(s string, o options) cannedPattern {
+	return newCannedPattern(markdownChars(markGaps(s)), func(chars []char) []unit { return fold(chars, o) })
 }
 
-func newCannedPattern(s string, o options) cannedPattern {
-	chars := cannedChars(s)
+// newCannedPattern makes the pattern of a text without Markdown.
+func newCannedPattern(chars []char, fold func([]char) []unit) cannedPattern {
 	var c cannedPattern
 	for first := true; ; first = false {
 		end := 0
@@ -52,7 +54,7 @@ func newCannedPattern(s string, o options) cannedPattern {
 			end++
 		}
 		last := end == len(chars)
-		piece := cannedPiece{units: fold(chars[:end], o)}
+		piece := cannedPiece{units: fold(chars[:end])}
 		if first {
 			piece.units = trimLeft(piece.units, isBlank)
 		}

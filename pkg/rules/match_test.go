@@ -236,7 +236,7 @@ func TestIsBlank(t *testing.T) {
 func TestCannedOfPlaceholdersOnly(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"%a%", "%a% %b%", "**%a%**", "# %a%\n\n%b%"} {
-		if _, _, found := newCannedPattern(text, options{}).find(fold(plainChars("hello there"), options{})); found {
+		if _, _, found := referenceCanned(text, options{}).find(fold(plainChars("hello there"), options{})); found {
 			t.Errorf("%q is found", text)
 		}
 	}

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -52,6 +53,16 @@ func (q *quickFolder) pattern(t *Term, o options) pattern {
 		return pattern{units: units}
 	}
 	return pattern{units: trimBlanks(units), edges: true}
+}
+
+// canned gives the pattern of a canned response, as referenceCanned does.
+func (q *quickFolder) canned(s string, o options) cannedPattern {
+	s = markGaps(s)
+	chars := plainChars(s)
+	if hasMarkup(s) {
+		chars = markdownChars(s)
+	}
+	return newCannedPattern(chars, func(chars []char) []unit { return slices.Clone(q.fold(charsText(chars), o)) })
 }
 
 // kind gives the kind that the class is of.

@@ -297,7 +297,7 @@ func (r *reader) checkText(s *spec, at place) bool {
 		r.fault(at, "nothing is left of this text, since blanks and invisible characters are not looked at; write at least one letter or sign")
 		return false
 	}
-	if s.kind == Canned && emptyCanned(s.text) {
+	if s.kind == Canned && r.emptyCanned(s.text) {
 		if placeholder.MatchString(s.text) {
 			r.fault(at, "this canned text has only placeholders, so it would be any message; write some of its words")
 		} else {
@@ -381,12 +381,12 @@ func hasLetter(s string) bool {
 // emptyCanned says whether nothing but placeholders is left of a canned text
 // without Markdown. Letters can only go with HTML, links and code, and not before
 // the first sign of such.
-func emptyCanned(s string) bool {
+func (r *reader) emptyCanned(s string) bool {
 	bare := placeholder.ReplaceAllString(s, "")
 	if mark := strings.IndexAny(bare, "<[`~"); mark >= 0 && len(s) <= maxMarkdown {
 		bare = bare[:mark]
 	}
-	return !hasLetter(bare) && !hasLetter(charsText(cannedChars(s))) && newCannedPattern(s, options{}).onlyPlaceholders()
+	return !hasLetter(bare) && r.quick.canned(s, options{}).onlyPlaceholders()
 }
 
 // inCurlyQuotes gives what stands in curly quotes, such as word processors make

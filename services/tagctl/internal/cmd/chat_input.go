@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -70,10 +71,9 @@ func linesChat(name string, data []byte, from transcript.Author) (*transcript.Tr
 			return nil, fmt.Errorf("%s, line %d: not UTF-8", name, n)
 		}
 		author, text := from, strings.TrimRight(string(line), "\r\n")
-		for _, a := range authors {
-			if after, ok := strings.CutPrefix(text, a+":"); ok {
-				author, text = transcript.Author(a), strings.TrimPrefix(after, " ")
-				break
+		if head, after, ok := strings.Cut(text, ":"); ok {
+			if name := strings.ToLower(strings.TrimSpace(head)); slices.Contains(authors, name) {
+				author, text = transcript.Author(name), strings.TrimPrefix(after, " ")
 			}
 		}
 		addMessage(chat, author, text)

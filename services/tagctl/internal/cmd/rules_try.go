@@ -38,7 +38,8 @@ which nothing is found are left out, unless --all or --rule asks for them.
 
 Each TEXT is one message, so put quotes around it. Without a TEXT the chat is read
 from --chat or standard input, up to 5,000 messages and 1 MiB, in one of these forms:
-  lines, each a message, with "customer:", "agent:" or "bot:" before it, or of --from
+  lines, each a message, with "customer:", "agent:" or "bot:" before it (capitals and
+    blanks do not matter), or of --from
   {"messages": [{"author": "customer", "text": "..."}]}
   a chat of LiveChat with its thread: an answer of get_chat, an entry of list_archives
 Empty messages are left out.

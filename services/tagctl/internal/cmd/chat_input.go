@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"golang.org/x/term"
 
 	"autotag/pkg/livechat"
+	"autotag/pkg/rules"
 	"autotag/pkg/transcript"
 )
 
@@ -46,7 +48,7 @@ func (s *session) readChat(path string, from transcript.Author) (*transcript.Tra
 		return nil, fmt.Errorf("%s has more than 1 MiB; give one chat at a time", name)
 	}
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
-	if start := bytes.TrimSpace(data); len(start) > 0 && start[0] == '{' {
+	if start := bytes.TrimSpace(data); len(start) > 0 && start[0] == '{' || isList(data) {
 		chat, err := jsonChat(data, from)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
@@ -76,7 +78,7 @@ func linesChat(name string, data []byte, from transcript.Author) (*transcript.Tr
 				author, text = transcript.Author(name), strings.TrimPrefix(after, " ")
 			}
 		}
-		addMessage(chat, author, text)
+		addMessage(chat, author, text, false)
 	}
 	return chat, nil
 }
@@ -84,20 +86,32 @@ func linesChat(name string, data []byte, from transcript.Author) (*transcript.Tr
 var authors = []string{string(transcript.Customer), string(transcript.Agent), string(transcript.Bot)}
 
 // addMessage adds a message, unless it is empty.
-func addMessage(chat *transcript.Transcript, author transcript.Author, text string) {
+func addMessage(chat *transcript.Transcript, author transcript.Author, text string, internal bool) {
 	if strings.TrimSpace(text) != "" {
-		chat.Messages = append(chat.Messages, message(len(chat.Messages)+1, author, text))
+		m := message(len(chat.Messages)+1, author, text)
+		m.Internal = internal
+		chat.Messages = append(chat.Messages, m)
 	}
 }
 
-// jsonChat reads {"messages": [...]}, an answer of get_chat, or an entry of
-// list_archives, also as the only one of its answer.
+// jsonChat reads {"messages": [...]}, the list of messages alone, an answer of
+// get_chat, or an entry of list_archives, also as the only one of its answer.
 func jsonChat(data []byte, from transcript.Author) (*transcript.Transcript, error) {
+	if isList(data) {
+		return jsonMessages(data, from)
+	}
+	var keys map[string]json.RawMessage
+	if err := json.Unmarshal(data, &keys); err != nil {
+		return nil, fmt.Errorf("not a chat in JSON: %w", err)
+	}
+	if messages, own := keys["messages"]; own {
+		delete(keys, "messages")
+		for _, key := range slices.Sorted(maps.Keys(keys)) {
+			return nil, fmt.Errorf("unknown key %s beside messages; groups and tags are for --groups and --tagged to say", shown(key))
+		}
+		return jsonMessages(messages, from)
+	}
 	var form struct {
-		Messages *[]struct {
-			Author string `json:"author"`
-			Text   string `json:"text"`
-		} `json:"messages"`
 		Chats  []json.RawMessage `json:"chats"`
 		Thread json.RawMessage   `json:"thread"`
 	}
@@ -105,29 +119,12 @@ func jsonChat(data []byte, from transcript.Author) (*transcript.Transcript, erro
 		return nil, fmt.Errorf("not a chat in JSON: %w", err)
 	}
 	switch {
-	case form.Messages != nil:
-		if len(*form.Messages) > maxMessages {
-			return nil, fmt.Errorf("more than %d messages; give one chat at a time", maxMessages)
-		}
-		chat := &transcript.Transcript{Complete: true}
-		for i, m := range *form.Messages {
-			author := transcript.Author(m.Author)
-			switch author {
-			case "":
-				author = from
-			case transcript.Customer, transcript.Agent, transcript.Bot:
-			default:
-				return nil, fmt.Errorf("message %d: author %s must be customer, agent or bot", i+1, shown(m.Author))
-			}
-			addMessage(chat, author, m.Text)
-		}
-		return chat, nil
 	case len(form.Chats) == 1:
 		data = form.Chats[0]
 	case len(form.Chats) > 1:
 		return nil, fmt.Errorf("%d chats; give one of them", len(form.Chats))
 	case form.Thread == nil:
-		return nil, errors.New(`neither {"messages": [{"author", "text"}]} nor a chat of LiveChat with its thread`)
+		return nil, errors.New(`neither {"messages": [{"author": "customer", "text": "..."}]} nor a chat of LiveChat with its thread`)
 	}
 	var c livechat.Chat
 	if err := json.Unmarshal(data, &c); err != nil {
@@ -137,6 +134,68 @@ func jsonChat(data []byte, from transcript.Author) (*transcript.Transcript, erro
 		return nil, errors.New("a chat of LiveChat without its thread")
 	}
 	return chatOf(transcript.Key{Chat: c.ID, Thread: c.Thread.ID}, c), nil
+}
+
+var messageKeys = []string{"author", "text", "internal", "deleted"}
+
+// jsonMessages reads [{"author", "text", "internal", "deleted"}].
+func jsonMessages(data []byte, from transcript.Author) (*transcript.Transcript, error) {
+	var list []map[string]json.RawMessage
+	if err := json.Unmarshal(data, &list); err != nil {
+		return nil, fmt.Errorf(`messages must be a list, [{"author": "customer", "text": "..."}]: %w`, err)
+	}
+	if len(list) > maxMessages {
+		return nil, fmt.Errorf("more than %d messages; give one chat at a time", maxMessages)
+	}
+	chat := &transcript.Transcript{Complete: true}
+	for i, fields := range list {
+		for _, key := range slices.Sorted(maps.Keys(fields)) {
+			if slices.Contains(messageKeys, key) {
+				continue
+			}
+			if near := rules.Nearest(key, messageKeys); near != "" {
+				return nil, fmt.Errorf("message %d: unknown key %s; did you mean %s?", i+1, shown(key), shown(near))
+			}
+			return nil, fmt.Errorf("message %d: unknown key %s; a message has %s", i+1, shown(key), strings.Join(messageKeys, ", "))
+		}
+		m := struct {
+			Author   string
+			Text     *string
+			Internal bool
+			Deleted  bool
+		}{Author: string(from)}
+		for _, field := range []struct {
+			key  string
+			into any
+			kind string
+		}{
+			{"author", &m.Author, "customer, agent or bot"}, {"text", &m.Text, "a text"},
+			{"internal", &m.Internal, "true or false"}, {"deleted", &m.Deleted, "true or false"},
+		} {
+			if raw, ok := fields[field.key]; ok && json.Unmarshal(raw, field.into) != nil {
+				return nil, fmt.Errorf("message %d: %s must be %s", i+1, field.key, field.kind)
+			}
+		}
+		switch {
+		case !slices.Contains(authors, m.Author):
+			return nil, fmt.Errorf("message %d: author %s must be customer, agent or bot", i+1, shown(m.Author))
+		case m.Internal && m.Author == string(transcript.Customer):
+			return nil, fmt.Errorf("message %d: internal cannot stand on a customer's message; remove it, or write agent in place of customer", i+1)
+		case m.Deleted:
+		case m.Text == nil:
+			return nil, fmt.Errorf(`message %d has no text; write "text": "..."`, i+1)
+		default:
+			addMessage(chat, transcript.Author(m.Author), *m.Text, m.Internal)
+		}
+	}
+	return chat, nil
+}
+
+// isList says whether a chat is a list of messages and not a line that begins
+// with a bracket, such as the time of a message.
+func isList(data []byte) bool {
+	after, ok := bytes.CutPrefix(bytes.TrimSpace(data), []byte("["))
+	return ok && bytes.HasPrefix(bytes.TrimSpace(after), []byte("{"))
 }
 
 // chatOf is the transcript that an answer of get_chat shows.

@@ -87,6 +87,43 @@ func TestHostileInput(t *testing.T) {
 	}
 }
 
+// Nothing of a chat in JSON is dropped without a word.
+func TestJSONChat(t *testing.T) {
+	t.Parallel()
+	const notes = `{"author": "agent", "text": "a refund", "internal": true}, {"author": "agent", "text": "oops", "deleted": true}, {"text": "hello"}`
+	const rules = "version: 1\nrules: [{tag: refund, any: [refund]}, {tag: note, internal: true, any: [refund]}, {tag: oops, any: [oops]}]\n"
+	path := rulesFile(t, rules)
+	for stdin, want := range map[string]string{
+		`{"messages": [` + notes + `]}`: `{"tags":[{"tag":"note","rule":"note","evidence":[{"event_id":"t_1","author":"agent","field":"text","term":"refund","start":2,"end":8}]}],"shadow":[],"near_misses":[]}`,
+		" [ " + notes + "]":             `{"tags":[{"tag":"note","rule":"note","evidence":[{"event_id":"t_1","author":"agent","field":"text","term":"refund","start":2,"end":8}]}],"shadow":[],"near_misses":[]}`,
+		"[12:03] hello":                 `{"tags":[],"shadow":[],"near_misses":[]}`,
+
+		`{"messages": [{"autor": "agent", "text": "x"}]}`:              `message 1: unknown key "autor"; did you mean "author"?`,
+		`{"messages": [{"text": "x"}, {"txt": "x"}]}`:                  `message 2: unknown key "txt"; did you mean "text"?`,
+		`{"messages": [{"Text": "x"}]}`:                                `message 1: unknown key "Text"; did you mean "text"?`,
+		`[{"text": "x", "greeting": true}]`:                            `message 1: unknown key "greeting"; a message has author, text, internal, deleted`,
+		`{"messages": [{"author": "agent"}]}`:                          `message 1 has no text; write "text": "..."`,
+		`{"messages": [{"text": null}]}`:                               `message 1 has no text; write "text": "..."`,
+		`{"messages": [{"text": 1}]}`:                                  `message 1: text must be a text`,
+		`{"messages": [{"text": "x", "deleted": "yes"}]}`:              `message 1: deleted must be true or false`,
+		`{"messages": [{"text": "x", "internal": true}]}`:              `message 1: internal cannot stand on a customer's message; remove it, or write agent in place of customer`,
+		`{"messages": [{"author": "", "text": "x"}]}`:                  `message 1: author "" must be customer, agent or bot`,
+		`{"messages": [], "groups": [0]}`:                              `unknown key "groups" beside messages; groups and tags are for --groups and --tagged to say`,
+		`[{"text": "x"}`:                                               `messages must be a list, [{"author": "customer", "text": "..."}]: unexpected end of JSON input`,
+		`{"messages": [` + strings.Repeat(`{},`, maxMessages) + `{}]}`: `more than 5000 messages; give one chat at a time`,
+	} {
+		var stdout, stderr bytes.Buffer
+		code := Run([]string{"rules", "try", "--rules", path, "-o", "json"}, noVariables, strings.NewReader(stdin), &stdout, &stderr)
+		got, wantCode := strings.TrimSpace(stdout.String()), exitOK
+		if !strings.HasPrefix(want, "{") {
+			got, wantCode = strings.TrimSpace(strings.TrimPrefix(stderr.String(), "tagctl: standard input: ")), exitUsage
+		}
+		if code != wantCode || got != want {
+			t.Errorf("%.60s: exit status %d\ngot  %s\nwant %s", stdin, code, got, want)
+		}
+	}
+}
+
 func TestTextArguments(t *testing.T) {
 	t.Parallel()
 	var stdout, stderr bytes.Buffer

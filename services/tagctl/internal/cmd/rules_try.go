@@ -40,7 +40,8 @@ Each TEXT is one message, so put quotes around it. Without a TEXT the chat is re
 from --chat or standard input, up to 5,000 messages and 1 MiB, in one of these forms:
   lines, each a message, with "customer:", "agent:" or "bot:" before it (capitals and
     blanks do not matter), or of --from
-  {"messages": [{"author": "customer", "text": "..."}]}
+  {"messages": [{"author": "agent", "text": "..."}]}, or that list alone; a message may
+    have "internal": true or "deleted": true as well
   a chat of LiveChat with its thread: an answer of get_chat, an entry of list_archives
 Empty messages are left out.
 
@@ -111,7 +112,7 @@ and the place in characters.`,
 				}
 				chat = &transcript.Transcript{Complete: true}
 				for _, text := range texts {
-					addMessage(chat, transcript.Author(author.value), text)
+					addMessage(chat, transcript.Author(author.value), text, false)
 				}
 			default:
 				if chat, err = s.readChat(file, transcript.Author(author.value)); err != nil {

@@ -111,8 +111,11 @@ func (d *document) items(n *yaml.Node, what, example string) []*yaml.Node {
 			hint = "put [ ] around it"
 		case n.Kind == yaml.MappingNode, n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0:
 			hint = `begin each entry with "- "`
+		case n.Style == 0 && len(n.Value) > 1 && n.Value[0] == '-' && strings.TrimSpace(d.src.before(d.place(n))) == "":
+			entry, _, _ := strings.Cut(n.Value[1:], " -")
+			hint = "write a blank after each dash: - " + inFlow(strings.TrimSpace(entry))
 		case n.Value != "" && !strings.HasPrefix(example, "{"):
-			hint = fmt.Sprintf("write %s: [%s]", what, inFlow(n.Value))
+			hint = fmt.Sprintf("write %s: [%s]", what, inFlowList(n))
 		}
 		d.fault(d.place(n), "%s wants a list, not %s; %s", what, kindName(n), hint)
 		return nil
@@ -121,6 +124,29 @@ func (d *document) items(n *yaml.Node, what, example string) []*yaml.Node {
 		return nil
 	}
 	return n.Content
+}
+
+// inFlowList writes what stands in place of a list as its entries, which commas
+// part unless it is in quotes.
+func inFlowList(n *yaml.Node) string {
+	const most = 5
+	var entries []string
+	if n.Style == 0 {
+		for part := range strings.SplitSeq(n.Value, ", ") {
+			if part = strings.Trim(part, " ,"); part == "" {
+				continue
+			}
+			if len(entries) == most {
+				entries = append(entries, "...")
+				break
+			}
+			entries = append(entries, inFlow(part))
+		}
+	}
+	if len(entries) == 0 {
+		return inFlow(n.Value)
+	}
+	return strings.Join(entries, ", ")
 }
 
 // inFlow writes a text as an entry of a list in brackets.
@@ -134,7 +160,7 @@ func inFlow(s string) string {
 
 // mistagged says whether n bears a type tag that was reported.
 func (d *document) mistagged(n *yaml.Node) bool {
-	return n.Style&yaml.TaggedStyle != 0 && !(n.Kind == yaml.ScalarNode && n.Tag == "!!str")
+	return n.Style&yaml.TaggedStyle != 0
 }
 
 func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }

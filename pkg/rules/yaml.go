@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -100,8 +102,12 @@ func (d *document) structure(root *yaml.Node) bool {
 			ok = false
 			return
 		}
-		if tag := n.Tag; n.Style&yaml.TaggedStyle != 0 && !(n.Kind == yaml.ScalarNode && tag == "!!str") {
-			d.fault(d.place(n), "a text cannot start with ! in YAML (it makes %s a type tag); put it in quotes, or remove the tag", quote(tag))
+		if at := d.place(n); d.isTagged(n) {
+			quoted := ""
+			if n.Kind == yaml.ScalarNode {
+				quoted = ": " + inQuotes(d.word(at))
+			}
+			d.fault(at, "a text cannot start with ! in YAML (it begins a type tag); put it in quotes%s, or remove the tag", quoted)
 		}
 		if n.Kind == yaml.MappingNode {
 			d.keys(n)
@@ -112,6 +118,18 @@ func (d *document) structure(root *yaml.Node) bool {
 	}
 	walk(root, 0)
 	return ok && d.aliases(root)
+}
+
+// isTagged says whether n bears a type tag. Of a lone ! only the file knows.
+func (d *document) isTagged(n *yaml.Node) bool {
+	if n.Style&yaml.TaggedStyle != 0 {
+		return true
+	}
+	if n.Kind == yaml.ScalarNode && n.Value == "" && n.Style == 0 {
+		return false // where it stands there may be something else
+	}
+	at := d.src.offset(d.place(n))
+	return at < len(d.src.data) && d.src.data[at] == '!'
 }
 
 // keys checks that the keys of a mapping are texts, no merge keys, and each
@@ -252,6 +270,9 @@ func (d *document) explain(message string, at, context place) (place, string) {
 		is("found incompatible YAML document"), is("found duplicate %"), is("did not find expected version number"), is("found extremely long version number"):
 		return context, "a line that starts with % is an instruction to YAML; remove it, or put the text in quotes"
 	case is("mapping values are not allowed in this context"):
+		if here, text, ok := d.glued(at.line - 1); ok {
+			return here, text
+		}
 		return at, `": " ends a key, and there cannot be one here; put a text that has it in quotes, or check the indentation`
 	case is("block sequence entries are not allowed in this context"):
 		return at, `"- " begins an entry of a list, and there cannot be one here; start the list on a line of its own, or put the text in quotes`
@@ -271,13 +292,16 @@ func (d *document) explain(message string, at, context place) (place, string) {
 	case is("did not find expected ',' or"):
 		return d.explainOpen(message, at, context)
 	case is("did not find expected node content"):
-		if here, word, ok := d.commentText(place{d.src.clamp(at).line, 1}, at); ok {
-			return here, "what follows # is a comment to YAML, so the bracket is not closed; put the text in quotes: " + inQuotes(word)
+		if here, sign, ok := d.unread(place{d.src.clamp(at).line, 1}, at); ok {
+			return here, d.unreadFault(here, sign, "the bracket is not closed")
 		}
 		return at, "a value is missing here; remove the extra sign, or put the text in quotes"
 	case is("did not find expected '-' indicator"), is("did not find expected key"):
 		return d.explainBlock(at, context, is("did not find expected key"))
 	case is("could not find expected ':'"):
+		if here, text, ok := d.glued(context.line); ok {
+			return here, text
+		}
 		return context, "this line is neither a key: nor an entry of a list; check its indentation, write a colon and a blank after a key"
 	case is("did not find expected <document start>"):
 		return at, "the file should have ended here; check the indentation of this line"
@@ -285,7 +309,7 @@ func (d *document) explain(message string, at, context place) (place, string) {
 		return at, tooDeep
 	case is("found undefined tag handle"), is("did not find expected whitespace"), is("did not find URI escaped octet"),
 		is("found an incorrect"), is("did not find expected tag URI"), is("did not find expected '!'"), is("did not find the expected '>'"):
-		return context, "a text cannot start with ! in YAML (it begins a type tag); put it in quotes"
+		return context, d.unreadFault(context, '!', "")
 	}
 	return at, "YAML cannot read this: " + message + "; put the text in quotes, or check the indentation of this line and of the one above"
 }
@@ -294,8 +318,8 @@ func (d *document) explain(message string, at, context place) (place, string) {
 // should.
 func (d *document) explainOpen(message string, at, context place) (place, string) {
 	bracket := message[len("did not find expected ',' or '"):][:1]
-	if here, word, ok := d.commentText(context, at); ok {
-		return here, fmt.Sprintf("what follows # is a comment to YAML, so the %s is missing; put the text in quotes: %s", bracket, inQuotes(word))
+	if here, sign, ok := d.unread(context, at); ok {
+		return here, d.unreadFault(here, sign, fmt.Sprintf("the %s is missing", bracket))
 	}
 	if quoteBefore(d.src.before(at)) {
 		return at, "a text goes on after its closing quote; put the whole text in quotes of the other kind, or write a comma"
@@ -309,24 +333,94 @@ func (d *document) explainOpen(message string, at, context place) (place, string
 	return at, fmt.Sprintf("here should be a comma or a %s; if this is part of a text, put the text in quotes", bracket)
 }
 
-// commentText looks for a comment between two places within brackets that was
-// probably meant to be text: no blank follows its sign, or it has a bracket.
-func (d *document) commentText(from, to place) (at place, word string, ok bool) {
+// unread looks between two places within brackets for a text that YAML does not
+// read as one: it starts with !, or goes on after a # that begins a comment and
+// was probably meant as text, as no blank follows it or the comment has a bracket.
+func (d *document) unread(from, to place) (at place, sign rune, ok bool) {
+	var quote rune // that is open
+	escaped := false
 	for line := from.line; line <= min(to.line, len(d.src.lines)); line++ {
 		text := string(d.src.line(line))
+		item := 0 // column at which a text began; 0: none has yet
+		bare := false
+		last, column := ' ', 0
+	chars:
 		for i, r := range text {
-			at = place{line, utf8.RuneCountInString(text[:i]) + 1}
-			if r != '#' || at.compare(from) < 0 || i == 0 || !strings.ContainsRune(" \t[{,", rune(text[i-1])) {
-				continue
+			column++
+			here := place{line, column}
+			if here.compare(to) >= 0 {
+				break
 			}
-			comment := text[i+1:]
-			if at.compare(to) < 0 && comment != "" && (!strings.ContainsRune(" \t#", rune(comment[0])) || strings.ContainsAny(comment, "]}")) {
-				return at, d.word(at), true
+			before := last
+			last = r
+			switch {
+			case here.compare(from) < 0:
+			case quote != 0:
+				if r == quote && !escaped {
+					quote = 0
+				}
+				escaped = r == '\\' && quote == '"' && !escaped
+			case r == ' ', r == '\t':
+				if before == ':' {
+					item = 0
+				}
+			case r == '[', r == '{', r == ',':
+				item = 0
+			case r == '#' && strings.ContainsRune(" \t[{,", before) && i > 0:
+				comment := text[i+1:]
+				if comment == "" || strings.ContainsRune(" \t#", rune(comment[0])) && !strings.ContainsAny(comment, "]}") {
+					break chars
+				}
+				if item > 0 && bare {
+					here.col = item
+				}
+				return here, '#', true
+			case item > 0:
+				if r == '\'' && before == '\'' && !bare {
+					quote = r // a pair of them is one within single quotes
+				}
+			case r == '!':
+				return here, '!', true
+			default:
+				item, bare = column, true
+				if r == '"' || r == '\'' {
+					quote, bare = r, false
+				}
 			}
-			break
 		}
 	}
-	return place{}, "", false
+	return place{}, 0, false
+}
+
+// unreadFault says what is wrong with a text that unread gave; without says what
+// is missing where it is a comment.
+func (d *document) unreadFault(at place, sign rune, without string) string {
+	if sign == '!' {
+		return "a text cannot start with ! in YAML (it begins a type tag); put it in quotes: " + inQuotes(d.word(at))
+	}
+	return fmt.Sprintf("what follows # is a comment to YAML, so %s; put the text in quotes: %s", without, inQuotes(d.word(at)))
+}
+
+// gluedKey matches a key with a value and no blank between them.
+var gluedKey = regexp.MustCompile(`^[ \t]*(?:- +)*(([a-z_]+):([^ \t/].*))$`)
+
+// glued looks for a key without a blank after its colon in a line, and says
+// what to write.
+func (d *document) glued(line int) (at place, text string, ok bool) {
+	if line < 1 || line > len(d.src.lines) {
+		return place{}, "", false
+	}
+	source := string(d.src.line(line))
+	m := gluedKey.FindStringSubmatchIndex(source)
+	if m == nil {
+		return place{}, "", false
+	}
+	key, value := source[m[4]:m[5]], strings.TrimSpace(source[m[6]:m[7]])
+	if !slices.Contains(slices.Concat(fileKeys, defaultsKeys, ruleKeys, termKeys, testFileKeys, caseKeys, messageKeys), key) {
+		return place{}, "", false
+	}
+	at = place{line, utf8.RuneCountInString(source[:m[2]]) + 1}
+	return at, "a key ends with a colon and a blank; write " + inQuotes(key+": "+value), true
 }
 
 // explainBlock is for a list or mapping by lines that does not go on as it

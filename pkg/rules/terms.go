@@ -127,12 +127,18 @@ func (r *reader) term(n *yaml.Node, refs *[]*spec) *spec {
 	return s
 }
 
+// plainKinds are keys that people may write for a plain text.
+var plainKinds = []string{"phrase", "text", "literal", "term", "string", "exact"}
+
 func (r *reader) mappingTerm(n *yaml.Node, s *spec, refs *[]*spec) *spec {
 	if len(n.Content) == 0 {
 		r.fault(s.at, "this entry is empty; write a text, or put a text that starts with { in quotes")
 		return nil
 	}
 	m := r.read(n, termKeys, func(f field) string {
+		if key := resolve(f.key).Value; slices.Contains(plainKinds, key) && f.value.Kind == yaml.ScalarNode {
+			return fmt.Sprintf("; a text is a phrase as it is: write %s alone, or one of %s as the key", inFlow(f.value.Value), enumerate(kindKeys, "and"))
+		}
 		if len(n.Content) == 2 && f.value.Kind == yaml.ScalarNode {
 			return "; if this is text, put it in quotes: " + inQuotes(r.mappingText(n, f))
 		}
@@ -312,6 +318,7 @@ func (r *reader) checkText(s *spec, at place) bool {
 		r.warn(at, "any dashes and blanks between two words count as one blank, so the dash at the edge of this text is found only where no word is on its other side; leave it out")
 	}
 	if s.kind == Literal && r.oddStar(s.text) {
+		r.repeated[at] = true // which other terms cover it does not matter until that is mended
 		r.warn(at, "a * stands for any ending only at the end of a word of two or more letters; here it is the sign itself: write {word: %s} if that is meant, or {contains: ...} to find a part of a word", inFlow(s.text))
 	}
 	if s.kind == Literal {
@@ -426,7 +433,8 @@ func (r *reader) oddStar(s string) bool {
 
 type regexCheck struct {
 	fault          string
-	matchesEmpty   bool
+	everywhere     bool // it matches something in every text
+	onlyEmpty      bool // it matches the empty text and no other
 	matchesNothing bool
 }
 
@@ -446,7 +454,9 @@ func (r *reader) checkRegex(pattern string, at place) bool {
 				r.fault(at, "the regexes up to this one are too large together; write them shorter (fewer and smaller {...} counts), or take some out")
 				return false
 			}
-			check.matchesEmpty, check.matchesNothing = matchesEmpty(prog), matchesNothing(prog)
+			check.everywhere = matchesEmpty(prog, syntax.EmptyBeginText|syntax.EmptyBeginLine) || matchesEmpty(prog, syntax.EmptyEndText|syntax.EmptyEndLine)
+			check.matchesNothing = matchesNothing(prog, 0)
+			check.onlyEmpty = !check.matchesNothing && matchesNothing(prog, 1)
 			// Larger when case is ignored, perhaps too large.
 			_, err = syntax.Parse("(?i)"+pattern, syntax.Perl)
 		}
@@ -463,7 +473,10 @@ func (r *reader) checkRegex(pattern string, at place) bool {
 	if check.matchesNothing {
 		r.warn(at, `this regex matches no text; ^ is the start and $ the end of the message: write \^ or \$ for the sign itself`)
 	}
-	if check.matchesEmpty {
+	if check.onlyEmpty {
+		r.warn(at, `this regex matches only the empty text, and no message is empty; write what is to stand between ^, the start of the message, and $, its end`)
+	}
+	if check.everywhere {
 		r.warn(at, "this regex matches the empty text, so it is found in every message; make a part of it required")
 	}
 	return true
@@ -482,8 +495,9 @@ func program(pattern string) (*syntax.Prog, error) {
 	return syntax.Compile(re.Simplify())
 }
 
-// matchesEmpty says whether the program matches the empty text.
-func matchesEmpty(prog *syntax.Prog) bool {
+// matchesEmpty says whether the program matches without reading anything where
+// some conditions hold: at the start of every text, or at its end.
+func matchesEmpty(prog *syntax.Prog, holds syntax.EmptyOp) bool {
 	seen := make([]bool, len(prog.Inst))
 	ways := []uint32{uint32(prog.Start)}
 	for len(ways) > 0 {
@@ -501,7 +515,7 @@ func matchesEmpty(prog *syntax.Prog) bool {
 		case syntax.InstCapture, syntax.InstNop:
 			ways = append(ways, inst.Out)
 		case syntax.InstEmptyWidth:
-			if syntax.EmptyOp(inst.Arg)&^syntax.EmptyOpContext(-1, -1) == 0 {
+			if syntax.EmptyOp(inst.Arg)&^holds == 0 {
 				ways = append(ways, inst.Out)
 			}
 		}
@@ -509,40 +523,49 @@ func matchesEmpty(prog *syntax.Prog) bool {
 	return false
 }
 
-// matchesNothing says whether no way through a program leads to a match:
-// each asks for text after the end of the message or before its start, or for a
-// letter of a class that has none.
-func matchesNothing(prog *syntax.Prog) bool {
-	// A way is at an instruction, has read text or not, and has met the end or not.
+// matchesNothing says whether no way through a program leads to a match in a text
+// of so many characters, 0 or 1, or more: each asks for text after the end of the
+// message or before its start, for both where nothing was read, or for a letter of
+// a class that has none.
+func matchesNothing(prog *syntax.Prog, least int) bool {
+	// A way is at an instruction, has read text or not, has met the start before
+	// that or not, and has met the end or not.
 	type way struct {
-		at          uint32
-		read, ended bool
+		at                   uint32
+		read, started, ended bool
 	}
-	seen := make([][2][2]bool, len(prog.Inst)) // by at, read and ended
+	seen := make([][2][2][2]bool, len(prog.Inst)) // by at, read, started and ended
 	ways := []way{{at: uint32(prog.Start)}}
 	for len(ways) > 0 {
 		w := ways[len(ways)-1]
 		ways = ways[:len(ways)-1]
-		known := &seen[w.at][bit(w.read)][bit(w.ended)]
+		known := &seen[w.at][bit(w.read)][bit(w.started)][bit(w.ended)]
 		if *known {
 			continue
 		}
 		*known = true
 		inst := &prog.Inst[w.at]
-		next := way{inst.Out, w.read, w.ended}
+		next := w
+		next.at = inst.Out
 		switch inst.Op {
 		case syntax.InstMatch:
 			return false
 		case syntax.InstFail:
 			continue
 		case syntax.InstAlt, syntax.InstAltMatch:
-			ways = append(ways, way{inst.Arg, w.read, w.ended})
+			other := w
+			other.at = inst.Arg
+			ways = append(ways, other)
 		case syntax.InstEmptyWidth:
 			empty := syntax.EmptyOp(inst.Arg)
 			if empty&syntax.EmptyBeginText != 0 && w.read {
 				continue
 			}
+			next.started = w.started || empty&syntax.EmptyBeginText != 0
 			next.ended = w.ended || empty&syntax.EmptyEndText != 0
+			if least > 0 && next.started && next.ended && !w.read {
+				continue
+			}
 		case syntax.InstRune, syntax.InstRune1, syntax.InstRuneAny, syntax.InstRuneAnyNotNL:
 			if w.ended || inst.Op == syntax.InstRune && len(inst.Rune) == 0 {
 				continue

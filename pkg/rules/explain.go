@@ -29,11 +29,14 @@ type Explanation struct {
 type RuleVerdict struct {
 	Rule    *Rule
 	Verdict Verdict
-	By      string   // the rule or tag that stands in the way, "" for none
-	Near    bool     // it lacks exactly one thing
-	Missing string   // what that is
-	Found   bool     // one of its positive terms is found
-	Body    *Finding // nil where the rule was not looked at, and of a fallback rule
+	By      string // the rule or tag that stands in the way, "" for none
+	Near    bool   // it lacks exactly one thing
+	Missing string // what that is
+	Found   bool   // one of its positive terms is found
+	// ButForGroups says that it would match in one of its groups, which the thread
+	// is not in. Then Body says how.
+	ButForGroups bool
+	Body         *Finding // nil where the rule was not looked at, and of a fallback rule
 	// Message is the message that Body is about, where the rule must hold
 	// within one: the first that satisfies it, else the one that comes nearest.
 	// Otherwise, and where no message comes near, it is -1.
@@ -75,6 +78,12 @@ func (s *Set) Explain(t *transcript.Transcript) Explanation {
 		case r.Status == Off:
 			v.Verdict = SwitchedOff
 		case !inGroups(r, t):
+			if !r.Fallback {
+				search.side(r).explain(v)
+			}
+			if v.ButForGroups = v.Verdict == Matched; !v.ButForGroups {
+				*v = RuleVerdict{Rule: r, Message: -1}
+			}
 			v.Verdict = NotInGroups
 		case !r.Fallback:
 			search.side(r).explain(v)

@@ -48,6 +48,18 @@ rules:
 	}
 }
 
+// givesInGroups says whether a rule would match in one of its groups.
+func givesInGroups(set *Set, r *Rule, chat *transcript.Transcript) bool {
+	if r.Fallback || len(r.Groups) == 0 {
+		return false
+	}
+	there := *chat
+	there.Groups = r.Groups[:1]
+	result := set.Match(&there)
+	return slices.ContainsFunc(slices.Concat(result.Tags, result.Shadow), func(h Hit) bool { return h.Rule == r.Name }) ||
+		slices.ContainsFunc(result.Skipped, func(k Skip) bool { return k.Rule == r.Name })
+}
+
 func checkExplanation(set *Set, chat *transcript.Transcript, seen map[Verdict]bool) error {
 	result, got := set.Match(chat), Result{}
 	for i, v := range set.Explain(chat).Rules {
@@ -67,10 +79,13 @@ func checkExplanation(set *Set, chat *transcript.Transcript, seen map[Verdict]bo
 		if v.Near && len(got.NearMisses) < maxNearMisses {
 			got.NearMisses = append(got.NearMisses, NearMiss{Rule: r.Name, Missing: v.Missing})
 		}
+		if v.Verdict == NotInGroups && v.ButForGroups != givesInGroups(set, r, chat) {
+			return fmt.Errorf("rule %s: that its groups alone stand in the way is %v", r.Name, v.ButForGroups)
+		}
 		if v.Body == nil {
 			continue
 		}
-		matched := v.Verdict == Matched || v.Verdict == StoppedSet || v.Verdict == StoppedTagged
+		matched := v.ButForGroups || v.Verdict == Matched || v.Verdict == StoppedSet || v.Verdict == StoppedTagged
 		holds := v.Body.Holds
 		if r.Within == WithinMessage {
 			holds = v.Satisfied >= max(r.Body.Min, 1)

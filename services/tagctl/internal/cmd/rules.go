@@ -85,6 +85,11 @@ func requireRule(set *rules.Set, name, all string) error {
 	if slices.Contains(names, name) {
 		return nil
 	}
+	for _, r := range set.Rules {
+		if r.Tag == name {
+			return fmt.Errorf("no rule is named %s, which is the tag of rule %s; give that name", shown(name), shown(r.Name))
+		}
+	}
 	if near := rules.Nearest(name, names); near != "" {
 		return fmt.Errorf("no rule is named %s; did you mean %s?", shown(name), shown(near))
 	}

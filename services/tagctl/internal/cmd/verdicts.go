@@ -332,6 +332,9 @@ func verdictText(v rules.RuleVerdict) string {
 	case rules.StoppedTagged:
 		return fmt.Sprintf("not applied: it matched, but the chat bears the tag %s (unless_tagged)", word(v.By))
 	case rules.NotInGroups:
+		if v.ButForGroups {
+			return fmt.Sprintf("near miss, missing groups: the chat is in none of %v", r.Groups)
+		}
 		return fmt.Sprintf("not looked at: the chat is in none of its groups %v", r.Groups)
 	case rules.SwitchedOff:
 		return "not looked at: its status is off"

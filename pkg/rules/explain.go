@@ -68,6 +68,20 @@ type Place struct {
 // Explain says what comes of each rule on a transcript, and why. It agrees with
 // Match, and takes a time that grows with the rules.
 func (s *Set) Explain(t *transcript.Transcript) Explanation {
+	return s.ExplainSome(t, func(*Rule) bool { return true })
+}
+
+// ExplainSome is Explain for the rules that are wanted, in a time that grows with
+// these.
+func (s *Set) ExplainSome(t *transcript.Transcript, wanted func(*Rule) bool) Explanation {
+	result := s.Match(t)
+	matched := make(map[string]bool)
+	for _, h := range slices.Concat(result.Tags, result.Shadow) {
+		matched[h.Rule] = true
+	}
+	for _, k := range result.Skipped {
+		matched[k.Rule] = true
+	}
 	search := newSearch(t, s.matcher().finds(t))
 	verdicts := make([]RuleVerdict, len(s.Rules))
 	silencedBy := ""
@@ -85,9 +99,10 @@ func (s *Set) Explain(t *transcript.Transcript) Explanation {
 				*v = RuleVerdict{Rule: r, Message: -1}
 			}
 			v.Verdict = NotInGroups
-		case !r.Fallback:
-			search.side(r).explain(v)
-			if v.Verdict == Matched && r.Status == Active && silencedBy == "" {
+		case r.Fallback:
+		case matched[r.Name]:
+			v.Verdict = Matched
+			if r.Status == Active && silencedBy == "" {
 				silencedBy = r.Name
 			}
 		}
@@ -118,7 +133,16 @@ func (s *Set) Explain(t *transcript.Transcript) Explanation {
 			v.Verdict, v.By = StoppedTagged, r.UnlessTagged[n]
 		}
 	}
-	return Explanation{verdicts}
+	var e Explanation
+	for i, r := range s.Rules {
+		if v := &verdicts[i]; wanted(r) {
+			if !r.Fallback && v.Verdict != SwitchedOff && v.Verdict != NotInGroups {
+				search.side(r).explain(v)
+			}
+			e.Rules = append(e.Rules, *v)
+		}
+	}
+	return e
 }
 
 // finds gives the finds of all terms in all messages.
@@ -142,10 +166,10 @@ func (m *matcher) finds(t *transcript.Transcript) func(t *Term) []find {
 func (s side) explain(v *RuleVerdict) {
 	r := v.Rule
 	v.Found = s.anyFound(&r.Body, wholeChat)
-	if _, ok := s.match(r); ok {
-		v.Verdict = Matched
-	} else if missing, near := s.nearMiss(r); near {
-		v.Near, v.Missing = true, missing
+	if v.Verdict == NotMatched {
+		if missing, near := s.nearMiss(r); near {
+			v.Near, v.Missing = true, missing
+		}
 	}
 	body, in := r.Body, wholeChat
 	if r.Within == WithinMessage {

@@ -181,7 +181,7 @@ func (r *testReport) print(s *session, set *rules.Set) {
 		fmt.Fprintf(s.stdout, "%s:%d: failed: %s\n", visibleText(t.path), t.test.Line, visibleText(t.Name))
 		fmt.Fprintln(s.stdout, s.wrap(2, 12, "expected: "+expected(t.test)))
 		fmt.Fprintln(s.stdout, s.wrap(2, 12, "got:      "+got(t)))
-		e := set.Explain(t.test.Chat)
+		e := t.explainMissing(set)
 		for _, d := range t.Missing {
 			fmt.Fprintf(s.stdout, "  missing:  %s\n", visibleText(d.String()))
 			s.whyMissing(e, t, d)
@@ -229,6 +229,13 @@ func tagList(tags []string) string {
 		words[i] = word(t)
 	}
 	return "[" + strings.Join(words, ", ") + "]"
+}
+
+// explainMissing explains the rules that would give what is missing.
+func (t testResult) explainMissing(set *rules.Set) rules.Explanation {
+	return set.ExplainSome(t.test.Chat, func(r *rules.Rule) bool {
+		return slices.ContainsFunc(t.Missing, func(d rules.Difference) bool { return mayGive(r, d) })
+	})
 }
 
 // whyMissing prints what the rules of a missing tag came to.
@@ -321,7 +328,7 @@ func (r *testReport) annotate(s *session, set *rules.Set) {
 		if t.OK {
 			continue
 		}
-		e := set.Explain(t.test.Chat)
+		e := t.explainMissing(set)
 		why := []string{"expected " + expected(t.test) + ", got " + got(t)}
 		for _, d := range t.Missing {
 			line := "missing " + visibleText(d.String())

@@ -92,13 +92,10 @@ func (s *Set) ExplainSome(t *transcript.Transcript, wanted func(*Rule) bool) Exp
 		case r.Status == Off:
 			v.Verdict = SwitchedOff
 		case !inGroups(r, t):
-			if !r.Fallback {
-				search.side(r).explain(v)
-			}
-			if v.ButForGroups = v.Verdict == Matched; !v.ButForGroups {
-				*v = RuleVerdict{Rule: r, Message: -1}
-			}
 			v.Verdict = NotInGroups
+			if !r.Fallback && wanted(r) {
+				_, v.ButForGroups = search.side(r).match(r)
+			}
 		case r.Fallback:
 		case matched[r.Name]:
 			v.Verdict = Matched
@@ -136,7 +133,7 @@ func (s *Set) ExplainSome(t *transcript.Transcript, wanted func(*Rule) bool) Exp
 	var e Explanation
 	for i, r := range s.Rules {
 		if v := &verdicts[i]; wanted(r) {
-			if !r.Fallback && v.Verdict != SwitchedOff && v.Verdict != NotInGroups {
+			if !r.Fallback && v.Verdict != SwitchedOff && (v.Verdict != NotInGroups || v.ButForGroups) {
 				search.side(r).explain(v)
 			}
 			e.Rules = append(e.Rules, *v)

@@ -75,7 +75,7 @@ func markdownChars(s string) []char {
 		return plainChars(s)
 	}
 	source := []byte(s)
-	m := markdownReader{source: source, position: make([]int, len(source)+1)}
+	m := markdownReader{source: source, position: make([]int, len(source)+1), chars: make([]char, 0, len(source))}
 	n := 0
 	for i := range s {
 		m.position[i] = n
@@ -169,7 +169,8 @@ func (m *markdownReader) escaped(start, stop int) {
 			i += 2
 			continue
 		}
-		if ref := entity.Find(m.source[i:stop]); ref != nil {
+		if m.source[i] == '&' {
+			ref := entity.Find(m.source[i:stop])
 			if value := util.ResolveNumericReferences(util.ResolveEntityNames(ref)); !bytes.Equal(value, ref) {
 				for _, r := range string(value) {
 					m.add(r, i, i+len(ref))
